@@ -1,0 +1,32 @@
+"""Multi-task perception for driving: one camera backbone, many heads, a LiDAR branch, a speed-adaptive loop.
+
+Heavy packages load when they are used, so importing this is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "create_model", "list_models", "load"]
+
+if TYPE_CHECKING:
+    from perception.models.checkpoint import load
+    from perception.models.zoo import create_model, list_models
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        from perception.models.checkpoint import load
+
+        return load
+    if name in ("create_model", "list_models"):
+        from perception.models import zoo
+
+        return getattr(zoo, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""Lightning callbacks; configs name them."""
+
+from perception.callbacks.pictures import PredictionPictures
+from perception.callbacks.predictions import PredictionWriter
+from perception.callbacks.summary import TrainingSummary
+
+__all__ = ["PredictionPictures", "PredictionWriter", "TrainingSummary"]

@@ -1,0 +1,92 @@
+"""The ``perception`` command: a thin dispatcher, so that ``--help`` and light commands import nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+LIGHTNING = ("fit", "validate", "test", "predict")
+COMMANDS = {
+    "fit": "train a model from a YAML config",
+    "validate": "measure a checkpoint on the validation split",
+    "test": "measure a checkpoint on the test split",
+    "predict": "write masks, overlays and boxes for a data set",
+    "world": "write a nuScenes-format data set from the procedural driving world",
+    "models": "list the models that can be built",
+    "drive": "run a model over a source in the real-time loop and write a report",
+    "bench": "side-by-side timings with ratios",
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: perception [--debug] COMMAND [options]\n\n"
+        f"commands:\n{rows}\n\n"
+        "perception COMMAND --help shows a command's options; --debug shows the traceback of an error.\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 for bad input."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage(), end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from perception import __version__
+
+        print(f"perception {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        import difflib
+
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; use one of {', '.join(COMMANDS)}"
+        print(f"perception: error: unknown command {name!r}{hint}", file=sys.stderr)
+        return 2
+    try:
+        if name in LIGHTNING:
+            from perception.commands.lightning import run as run_lightning
+
+            run_lightning(name, rest)
+        else:
+            _run(name, rest)
+    except (ValueError, OSError, ImportError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"perception {name}: error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"perception {name}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    """Parse by the signature of ``perception.commands.<name>.main`` and print what it returns."""
+    from jsonargparse import ArgumentParser
+
+    command = importlib.import_module(f"perception.commands.{name}")
+    parser = ArgumentParser(prog=f"perception {name}", description=COMMANDS[name], exit_on_error=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
+    parser.add_function_arguments(command.main, as_positional=True)
+    values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+    as_json = values.pop("json")
+    result: Any = command.main(**values)
+    if as_json:
+        print(json.dumps(result, indent=1, allow_nan=False))
+    else:
+        command.show(result)

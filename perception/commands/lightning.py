@@ -1,0 +1,157 @@
+"""``fit``, ``validate``, ``test`` and ``predict`` on LightningCLI, with one-line errors."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import pytorch_lightning as pl
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import Logger
+
+from perception.errors import InputError
+
+ALLOWED = ("perception.", "pytorch_lightning.", "torch.optim.")
+"""Packages whose classes a config may name: reading a config must not run code from anywhere else."""
+
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+
+
+class LogConfig(SaveConfigCallback):
+    """Hands the configuration to the loggers and writes it beside the checkpoints.
+
+    The base class refuses to write into a folder that has one, which is what a second run under the same name
+    and a resumed one have.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{**options, "save_to_log_dir": False})
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        text = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, Logger):
+                logger.log_hyperparams({"config": text})
+        if trainer.is_global_zero and stage == "fit":
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.yaml").write_text(text, encoding="utf-8")
+
+
+class PerceptionCLI(LightningCLI):
+    """LightningCLI over our tasks and data modules."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.set_defaults({"seed_everything": 0})
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """Run one subcommand.
+
+    Raises:
+        InputError: for a bad config, option, data folder or checkpoint.
+    """
+    check_config_files(arguments)
+    with _quiet(), _argument_errors():
+        PerceptionCLI(
+            model_class=pl.LightningModule,
+            datamodule_class=pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=LogConfig,
+            auto_configure_optimizers=False,
+            parser_kwargs={sub: {"exit_on_error": False} for sub in SUBCOMMANDS} | {"exit_on_error": False},
+            args=[name, *arguments],
+        )
+
+
+def check_config_files(arguments: list[str]) -> None:
+    """Refuse configs that are missing, are not YAML, or name a class from outside :data:`ALLOWED`."""
+    for index, argument in enumerate(arguments):
+        name, found, value = argument.partition("=")
+        if name in ("--config", "-c") and not found:
+            value = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if name in ("--config", "-c"):
+            path = Path(value)
+            if not path.is_file():
+                raise InputError(f"config {value!r} does not exist; configs/ has examples")
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise InputError(f"config {value} is not YAML: {error}") from error
+            if not isinstance(content, dict):
+                raise InputError(f"config {value} must be a mapping of options")
+            for class_path in class_paths(content):
+                check_class_path(class_path)
+        elif name.endswith("class_path"):
+            check_class_path(value or (arguments[index + 1] if index + 1 < len(arguments) else ""))
+
+
+def class_paths(value: Any) -> Iterator[str]:
+    """Every ``class_path`` of a nested configuration."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "class_path":
+                yield str(item)
+            else:
+                yield from class_paths(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from class_paths(item)
+
+
+def check_class_path(class_path: str) -> None:
+    if "." in class_path and not class_path.startswith(ALLOWED):
+        raise InputError(
+            f"class_path {class_path!r} is not allowed; configs may name classes of "
+            f"{', '.join(prefix.rstrip('.') for prefix in ALLOWED)}"
+        )
+
+
+@contextlib.contextmanager
+def _argument_errors() -> Iterator[None]:
+    try:
+        yield
+    except jsonargparse.ArgumentError as error:
+        raise InputError(root_cause(error)) from error
+
+
+def root_cause(error: BaseException) -> str:
+    """The message of the error that a chain of argument errors started from.
+
+    jsonargparse reports what every alternative of a type said; an :class:`InputError` of ours inside it is the
+    one that the user can act on.
+    """
+    current: BaseException | None = error
+    message = str(error)
+    while current is not None:
+        if isinstance(current, InputError):
+            return str(current)
+        current = current.__cause__ or current.__context__
+    return message
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep advice that a config answers on purpose off the screen."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*args parameter is intended to run.*")
+        warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        warnings.filterwarnings("ignore", message=".*encountered more than 100 detections.*")
+        warnings.filterwarnings("ignore", message=".*was configured.*persistent_workers.*")
+        for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        yield
+    sys.stdout.flush()

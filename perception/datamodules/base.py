@@ -1,0 +1,139 @@
+"""What every data module does: loaders with seeded workers, and a cache of decoded samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from perception.datamodules.collate import collate
+from perception.errors import InputError
+from perception.taxonomy import LabelSet
+from perception.transforms import eval_transform, train_transform
+from perception.types import Batch, Sample
+
+
+class ReadableDataset(Protocol):
+    """A data set that can hand out samples before its transform."""
+
+    label_set: LabelSet
+
+    def __len__(self) -> int: ...
+    def read(self, index: int) -> Sample: ...
+
+
+class TransformedDataset(Dataset[Sample]):
+    """A data set with a transform, and with decoded samples kept in memory on request.
+
+    Decoding a PNG costs several times the work of augmenting it; on a machine with few cores it takes time from
+    training. Each loader worker holds its own copy of what it has read.
+    """
+
+    def __init__(self, dataset: ReadableDataset, transform: Callable[[Sample], Sample], cache: bool = False) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.cache: dict[int, Sample] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        if self.cache is None:
+            return self.transform(self.dataset.read(index))
+        if index not in self.cache:
+            self.cache[index] = self.dataset.read(index)
+        return self.transform(self.cache[index])
+
+
+class DrivingDataModule(pl.LightningDataModule):
+    """Base of the data modules: subclasses say which data set each split reads.
+
+    Args:
+        size: ``(height, width)`` of training crops.
+        eval_size: ``(height, width)`` to which evaluation images and labels are resized; ``None`` as stored.
+        base_size: size of the whole picture at scale 1 in training; ``size`` by default.
+        scale, flip, jitter, hue, blur, noise, grayscale: see :func:`perception.transforms.train_transform`.
+        batch_size: images per training step and device.
+        eval_batch_size: images per evaluation step.
+        num_workers: loader processes.
+        cache: keep decoded training samples in memory.
+    """
+
+    label_set: LabelSet
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        eval_size: Sequence[int] | None = None,
+        base_size: Sequence[int] | None = None,
+        scale: tuple[float, float] = (0.5, 2.0),
+        flip: float = 0.5,
+        jitter: float = 0.4,
+        hue: float = 0.05,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        grayscale: float = 0.0,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        cache: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.cache = cache
+        self.train_transform = train_transform(
+            size, scale, flip, jitter, hue, blur, noise, grayscale, base=base_size or size
+        )
+        self.eval_transform = eval_transform(eval_size)
+        self.datasets: dict[str, TransformedDataset] = {}
+
+    @abstractmethod
+    def build_dataset(self, stage: str) -> ReadableDataset:
+        """The data set of ``train``, ``val``, ``test`` or ``predict``."""
+
+    def setup(self, stage: str) -> None:
+        needed = {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,))
+        for name in needed:
+            if name not in self.datasets:
+                train = name == "train"
+                transform = self.train_transform if train else self.eval_transform
+                self.datasets[name] = TransformedDataset(self.build_dataset(name), transform, self.cache and train)
+
+    def _loader(self, stage: str) -> DataLoader[Batch]:
+        train = stage == "train"
+        dataset = self.datasets[stage]
+        if train and len(dataset) < self.batch_size:
+            raise InputError(f"{len(dataset)} training frames are fewer than batch_size {self.batch_size}")
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            shuffle=train,
+            drop_last=train,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0 and train,
+            pin_memory=self._on_gpu(),
+            collate_fn=collate,
+        )
+
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("predict")

@@ -1,0 +1,1 @@
+"""Frames, cameras, boxes and the ground plane; numpy only, no networks."""

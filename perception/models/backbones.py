@@ -1,0 +1,128 @@
+"""Any timm model as a feature pyramid behind one contract.
+
+timm's families differ: Swin returns NHWC maps and asserts on sizes that its patches do not divide, HRNet and
+VGG reject ``output_stride`` with a bare assertion, transformers need to be told that sizes vary. Here every
+backbone takes any input size and returns NCHW maps.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perception.errors import InputError
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad ``(..., H, W)`` at the bottom and right by repeating the edge, so that ``multiple`` divides both sizes.
+
+    Raises:
+        InputError: for an image smaller than one pixel on a side.
+    """
+    height, width = x.shape[-2:]
+    if height < 1 or width < 1:
+        raise InputError(f"image of size {height}x{width} is empty")
+    # a - (a // b) * b rather than a % b, which the ONNX converter does not take with free sizes
+    below = -height - (-height // multiple) * multiple
+    right = -width - (-width // multiple) * multiple
+    if not below and not right:
+        return x
+    return F.pad(x, (0, right, 0, below), mode="replicate")
+
+
+class Backbone(nn.Module):
+    """A feature pyramid.
+
+    Args:
+        features: a timm model made with ``features_only=True``.
+        channels_last_output: whether its maps are ``(B, H, W, C)``.
+
+    Attributes:
+        channels: channels of each map, fine to coarse.
+        reductions: stride of each map relative to the input.
+
+    Shape:
+        - input: ``(B, in_channels, H, W)``, any size, normalised.
+        - output: one ``(B, channels[i], ceil(H / S) * S / reductions[i], ...)`` per level, ``S`` the coarsest
+          reduction: the input is padded to a multiple of it.
+    """
+
+    def __init__(self, features: nn.Module, channels_last_output: bool = False) -> None:
+        super().__init__()
+        self.features = features
+        self.channels_last_output = channels_last_output
+        info: Any = features.feature_info
+        self.channels: list[int] = list(info.channels())
+        self.reductions: list[int] = list(info.reduction())
+
+    @property
+    def stride(self) -> int:
+        """What the input is padded to: a multiple of the coarsest reduction."""
+        return max(self.reductions)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = self.features(pad_to_multiple(x, self.stride))
+        if self.channels_last_output:
+            maps = [level.permute(0, 3, 1, 2) for level in maps]  # (B, H, W, C) -> (B, C, H, W)
+        return maps
+
+
+def build_backbone(
+    name: str,
+    pretrained: bool | str = False,
+    output_stride: int | None = None,
+    in_channels: int = 3,
+    **options: Any,
+) -> Backbone:
+    """A timm model as a feature pyramid.
+
+    Args:
+        name: timm model name, such as ``resnet50``, ``swin_tiny_patch4_window7_224``, ``mobilenetv4_conv_small``.
+        pretrained: ``True`` downloads timm's weights; a path loads a local ``safetensors`` file of them.
+        output_stride: 8 or 16 replaces the last strides by dilation, where the family supports it.
+        in_channels: channels of the input image; pretrained first layers are adapted by timm.
+        options: passed to ``timm.create_model``, such as ``channels=(32, 64, 128, 192)`` for a slim ResNet.
+
+    Raises:
+        InputError: for an unknown name, an ``output_stride`` that the family does not support, or weights that
+            are missing or unsafe to read.
+    """
+    if not timm.is_model(name.split(".")[0]):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else "; timm.list_models() has the names"
+        raise InputError(f"unknown backbone {name!r}{hint}")
+    if output_stride is not None:
+        options["output_stride"] = output_stride
+    if isinstance(pretrained, str):
+        path = Path(pretrained)
+        if path.suffix != ".safetensors" or not path.is_file():
+            raise InputError(f"backbone weights {pretrained} are not a readable .safetensors file")
+        options["pretrained_cfg_overlay"] = {"file": str(path)}
+    if name.startswith("swin"):
+        options.setdefault("strict_img_size", False)
+    try:
+        features = timm.create_model(
+            name, features_only=True, pretrained=bool(pretrained), in_chans=in_channels, **options
+        )
+    except (AssertionError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
+        asked = f" with output_stride={output_stride}" if output_stride is not None else ""
+        reason = str(error).splitlines()[0] if str(error) else "the family does not support it"
+        raise InputError(f"backbone {name}{asked} cannot be built: {reason}") from error
+    backbone = Backbone(features, "NHWC" in str(getattr(features, "output_fmt", "")))
+    if output_stride is not None and backbone.stride != output_stride:
+        raise InputError(
+            f"backbone {name} keeps its stride of {backbone.stride}; it does not support output_stride={output_stride}"
+        )
+    return backbone
+
+
+def freeze(module: nn.Module) -> None:
+    """Stop training: no gradients, and batch norms keep their running statistics."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    module.eval()

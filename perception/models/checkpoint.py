@@ -1,0 +1,132 @@
+"""Saving and loading models: a folder of ours, a training checkpoint, or a name of the zoo."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from perception.console import warn
+from perception.errors import InputError
+from perception.files import atomic_path, write_json
+from perception.models.base import PerceptionModel
+from perception.models.zoo import ZOO, create_model
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+RECIPE_KEY = "perception_recipe"
+MODEL_PREFIX = "model."
+"""Where a training task keeps the network in its state dict."""
+
+
+def save(model: PerceptionModel, folder: str | Path) -> Path:
+    """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
+    if not model.recipe:
+        raise InputError("only models made by create_model can be saved; this one has no recipe")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file({key: value.detach().contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
+    write_json(folder / CONFIG, model.recipe)
+    return folder
+
+
+def load(spec: str | Path, device: str = "cpu") -> PerceptionModel:
+    """A model in eval mode.
+
+    Args:
+        spec: a folder written by :func:`save`, a training checkpoint (``.ckpt``), or a zoo name, which gives
+            random weights and a warning.
+        device: where the weights go.
+
+    Raises:
+        InputError: if there is no such model, a file is damaged, or its weights are of another model.
+    """
+    path = Path(spec)
+    if path.is_dir():
+        recipe, weights = _read_folder(path)
+    elif path.is_file():
+        recipe, weights = _read_checkpoint(path)
+    elif str(spec) in ZOO:
+        warn(f"{spec} is a zoo name: its weights are random, so its predictions mean nothing")
+        return create_model(str(spec)).eval().to(device)
+    else:
+        raise InputError(f"no model {str(spec)!r}: not a folder, not a checkpoint, and not among {', '.join(ZOO)}")
+    model = build(recipe, path)
+    load_weights(model, weights, path)
+    return model.eval().to(device)
+
+
+def build(recipe: dict[str, Any], path: Path) -> PerceptionModel:
+    try:
+        return create_model(recipe["name"], recipe["label_set"], **recipe["options"])
+    except KeyError as error:
+        raise InputError(f"model file {path} lacks {error} in its recipe") from error
+
+
+def read_weights(spec: str | Path) -> dict[str, Tensor]:
+    """State dict of a saved folder or a checkpoint, for fine-tuning."""
+    path = Path(spec)
+    if not path.exists():
+        raise InputError(f"weights {path} do not exist")
+    return (_read_folder if path.is_dir() else _read_checkpoint)(path)[1]
+
+
+def load_weights(model: PerceptionModel, weights: dict[str, Tensor], path: Path) -> None:
+    own = model.state_dict()
+    missing = [key for key in own if key not in weights]
+    extra = [key for key in weights if key not in own]
+    differing = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    if missing or extra or differing:
+        first = (missing or extra or differing)[0]
+        raise InputError(
+            f"{path} holds the weights of another model: {len(missing)} missing, {len(extra)} unknown and "
+            f"{len(differing)} of other shape, first {first}; build the model it was trained as, or fine-tune "
+            "from it with init_from"
+        )
+    model.load_state_dict(weights)
+
+
+def load_matching(model: PerceptionModel, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
+    """Copy the weights whose name and shape agree, as when fine-tuning onto another class count.
+
+    Returns:
+        How many tensors were copied, and the names of those of ``model`` that were not.
+    """
+    own = model.state_dict()
+    chosen = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    model.load_state_dict(chosen, strict=False)
+    return len(chosen), [key for key in own if key not in chosen]
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        recipe = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"folder {folder} has no {CONFIG}; it is not a saved model") from None
+    except ValueError as error:
+        raise InputError(f"{folder / CONFIG} is not JSON: {error}") from None
+    try:
+        return recipe, load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise InputError(f"folder {folder} has no {WEIGHTS}") from None
+    except Exception as error:  # safetensors raises its own type for damaged files
+        raise InputError(f"{folder / WEIGHTS} is damaged: {error}") from error
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"checkpoint {path} cannot be read safely: {reason}") from error
+    if not isinstance(checkpoint, dict) or RECIPE_KEY not in checkpoint:
+        raise InputError(f"{path} is not a checkpoint of this library: it has no {RECIPE_KEY!r}")
+    state = checkpoint["state_dict"]
+    weights = {key[len(MODEL_PREFIX) :]: value for key, value in state.items() if key.startswith(MODEL_PREFIX)}
+    return checkpoint[RECIPE_KEY], weights

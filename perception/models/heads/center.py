@@ -1,0 +1,89 @@
+"""Detection as centre points: fixed shapes, no anchors, no NMS, so that it captures in a graph and exports whole.
+
+Paper: Objects as Points - arXiv 1904.07850.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perception.models.necks import ConvNormAct
+
+PRIOR = 0.01  # focal loss starts stable when every score starts near the share of positives
+
+
+class CenterHead(nn.Module):
+    """Class heatmaps with the offset and size of the box at each centre.
+
+    Args:
+        in_channels: of the pyramid level that it reads.
+        num_classes: number of box classes.
+        hidden_channels: width of the shared 3x3 convolution.
+        level: stride of the map that it reads; one centre fits in each of its cells.
+        top_k: number of boxes that :meth:`decode` returns.
+
+    Shape:
+        - input: ``(B, in_channels, h, w)``
+        - output: ``{"heatmap": (B, num_classes, h, w) logits, "box": (B, 4, h, w)}``. The box channels are
+          the distances left, top, right, bottom from the cell centre to the edges, in input pixels, as
+          ``level * exp(value)``.
+
+    The regression is of four edge distances (FCOS, arXiv 1904.01355) rather than size and offset: one map
+    serves both, and a box cut off by the image border keeps its visible edges.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, hidden_channels: int = 64, level: int = 4, top_k: int = 100
+    ) -> None:
+        super().__init__()
+        self.level = level
+        self.num_classes = num_classes
+        self.top_k = top_k
+        self.conv = ConvNormAct(in_channels, hidden_channels)
+        self.heatmap = nn.Conv2d(hidden_channels, num_classes, 1)
+        self.box = nn.Conv2d(hidden_channels, 4, 1)
+        nn.init.constant_(self.heatmap.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+        nn.init.constant_(self.box.bias, math.log(2.0))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.conv(x)
+        return {"heatmap": self.heatmap(x), "box": self.box(x)}
+
+    def decode(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """The ``top_k`` best peaks as boxes.
+
+        Args:
+            outputs: of :meth:`forward`.
+            size: ``(height, width)`` of the image, to which boxes are clipped.
+
+        Returns:
+            ``boxes`` ``(B, K, 4)`` float32 xyxy in pixels, ``scores`` ``(B, K)`` falling, ``labels`` ``(B, K)``
+            int64, with ``K = min(top_k, num_classes * h * w)``.
+        """
+        scores = outputs["heatmap"].float().sigmoid()  # (B, C, h, w)
+        # A peak is a cell that is the maximum of its 3x3 neighbourhood: this takes the place of NMS.
+        peaks = scores * (F.max_pool2d(scores, 3, stride=1, padding=1) == scores)
+        _, classes, height, width = peaks.shape
+        top, index = peaks.flatten(1).topk(min(self.top_k, classes * height * width))  # (B, K)
+        labels = index // (height * width)
+        cell = index - labels * (height * width)
+        row = cell // width
+        column = cell - row * width
+        edges = outputs["box"].float().flatten(2)  # (B, 4, h * w)
+        edges = edges.gather(2, cell[:, None].expand(-1, 4, -1))  # (B, 4, K)
+        left, above, right, below = (self.level * edges.clamp(max=8.0).exp()).unbind(1)
+        x, y = (column + 0.5) * self.level, (row + 0.5) * self.level
+        boxes = torch.stack(
+            [
+                (x - left).clamp(0, size[1]),
+                (y - above).clamp(0, size[0]),
+                (x + right).clamp(0, size[1]),
+                (y + below).clamp(0, size[0]),
+            ],
+            dim=2,
+        )
+        return {"boxes": boxes, "scores": top, "labels": labels}

@@ -1,0 +1,92 @@
+"""One backbone and one neck feeding any number of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from perception.errors import InputError
+from perception.models.backbones import build_backbone
+from perception.models.base import HEADS, PerceptionModel, resize_logits
+from perception.models.heads.center import CenterHead
+from perception.models.heads.fcn import FCNHead
+from perception.models.necks import FeaturePyramid
+from perception.taxonomy import LabelSet
+
+
+class MultiTaskModel(PerceptionModel):
+    """Backbone, feature pyramid, and a ``ModuleDict`` of heads.
+
+    Args:
+        label_set: names the classes; ``num_classes`` overrides the number of semantic classes.
+        backbone: timm name.
+        heads: any of ``semantic``, ``drivable``, ``lane``, ``detection``.
+        pretrained: backbone weights, as in :func:`build_backbone`.
+        channels: width of the pyramid.
+        head_channels: hidden width of each head; a single number for all or one per head name.
+        detection_level: stride of the map that the detection head reads.
+        context: pyramid pooling on the coarsest level.
+        backbone_options: further options of the backbone.
+
+    Raises:
+        InputError: for an unknown or repeated head, or a head whose classes the label set lacks.
+    """
+
+    def __init__(
+        self,
+        label_set: LabelSet,
+        backbone: str,
+        heads: Sequence[str] = HEADS,
+        num_classes: int | None = None,
+        pretrained: bool | str = False,
+        in_channels: int = 3,
+        channels: int = 128,
+        head_channels: int | dict[str, int] = 64,
+        detection_level: int = 4,
+        context: bool = True,
+        backbone_options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(label_set, in_channels)
+        unknown = [name for name in heads if name not in HEADS]
+        if unknown or not heads or len(set(heads)) != len(heads):
+            raise InputError(f"heads {list(heads)} must be distinct and among {', '.join(HEADS)}")
+        width = {name: head_channels if isinstance(head_channels, int) else head_channels[name] for name in heads}
+        self.levels = levels = {name: detection_level if name == "detection" else 4 for name in heads}
+        self.backbone = build_backbone(backbone, pretrained, in_channels=in_channels, **(backbone_options or {}))
+        self.neck = FeaturePyramid(
+            self.backbone.channels, self.backbone.reductions, channels, list(levels.values()), context
+        )
+        self.heads = nn.ModuleDict()
+        for name in heads:
+            if name == "detection":
+                if not label_set.detection:
+                    raise InputError(f"label set {label_set.name} has no detection classes; leave out head 'detection'")
+                self.heads[name] = CenterHead(channels, len(label_set.detection), width[name], levels[name])
+            else:
+                classes = (num_classes or len(label_set.classes)) if name == "semantic" else 1
+                self.heads[name] = FCNHead(channels, classes, width[name], levels[name])
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(self.heads)
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        size = (image.shape[-2], image.shape[-1])
+        maps = self.neck(self.backbone(self.normalise(image)))
+        outputs: dict[str, Any] = {}
+        for name, head in self.heads.items():
+            level = self.levels[name]
+            raw = head(maps[level])
+            outputs[name] = raw if name == "detection" else resize_logits(raw, size, level)
+        if "detection" in outputs:
+            outputs["detection"] |= {"size": size, "level": self.levels["detection"]}
+        return outputs
+
+    def decode(self, outputs: dict[str, Any]) -> dict[str, Tensor]:
+        decoded = super().decode(outputs)
+        if "detection" in outputs:
+            detection = outputs["detection"]
+            decoded |= self.heads["detection"].decode(detection, detection["size"])  # type: ignore[operator]
+        return decoded

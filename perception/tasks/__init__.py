@@ -1,0 +1,5 @@
+"""Lightning modules: what is trained, with which losses and metrics."""
+
+from perception.tasks.multitask import MultiTask
+
+__all__ = ["MultiTask"]

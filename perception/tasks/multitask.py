@@ -1,0 +1,281 @@
+"""Training of a camera model with any set of heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import Timer
+from torch import Tensor, nn
+
+import perception
+from perception.console import console
+from perception.errors import InputError
+from perception.losses.balance import FixedBalance, UncertaintyBalance
+from perception.losses.detection import center_loss
+from perception.losses.segmentation import binary_dense, cross_entropy, soft_jaccard
+from perception.metrics.multitask import MultiTaskMetrics
+from perception.models.backbones import freeze
+from perception.models.base import PerceptionModel, to_predictions
+from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
+from perception.models.zoo import create_model
+from perception.tasks.optim import parameter_groups, warmup_cosine
+from perception.types import Batch, Prediction
+
+
+class MultiTask(pl.LightningModule):
+    """Trains one model of the zoo on every target that its heads and the data have in common.
+
+    Args:
+        model: zoo name, see ``perception models``.
+        label_set: what the labels mean: ``camvid`` or ``road_scene``.
+        heads: heads to build; the model's own by default.
+        model_options: further options of ``create_model``.
+        pretrained: backbone weights: true downloads them, a path reads a local safetensors file.
+        init_from: checkpoint or saved model to start from; tensors whose shape differs, such as a classifier of
+            another class count, keep their random start.
+        freeze: parts that do not train: ``backbone``, ``neck``, or head names.
+        lr: peak learning rate of AdamW.
+        weight_decay: of convolution and matrix weights.
+        stem_lr_scale: learning rate of the backbone's first layer relative to ``lr``; between them it grows
+            geometrically with depth.
+        warmup: share of the training that warms the rate up before the cosine.
+        balance: ``uncertainty`` learns the weight of each task, ``fixed`` takes ``task_weights``.
+        task_weights: fixed weight per head; 1 where not named.
+        class_weights: weight of each semantic class in the cross-entropy.
+        jaccard: weight of the soft Jaccard loss beside the semantic cross-entropy.
+        aux_weight: weight of a model's auxiliary semantic output.
+        lane_weight: weight of lane pixels, which are few, in their cross-entropy.
+        eval_size: ``[height, width]`` to which images are resized for evaluation; results are brought back to
+            the size of the labels. ``None`` evaluates images as they come.
+        channels_last: memory format of the convolutions.
+        compile: compile the network with ``torch.compile``.
+
+    Raises:
+        InputError: for options that contradict each other or the data.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        model: str,
+        label_set: str,
+        heads: list[str] | None = None,
+        model_options: dict[str, Any] | None = None,
+        pretrained: bool | str = False,
+        init_from: str | None = None,
+        freeze: list[str] | None = None,
+        lr: float = 1e-3,
+        weight_decay: float = 0.02,
+        stem_lr_scale: float = 1.0,
+        warmup: float = 0.05,
+        balance: str = "uncertainty",
+        task_weights: dict[str, float] | None = None,
+        class_weights: list[float] | None = None,
+        jaccard: float = 0.5,
+        aux_weight: float = 0.4,
+        lane_weight: float = 4.0,
+        eval_size: list[int] | None = None,
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        options = dict(model_options or {})
+        if heads is not None:
+            options["heads"] = heads
+        self.model: PerceptionModel = create_model(model, label_set, pretrained=pretrained, **options)
+        names = self.model.head_names
+        self.freeze_names = list(freeze or [])
+        self._initialise(init_from)
+        self.frozen()
+        weights = dict(task_weights or {})
+        unknown = [name for name in weights if name not in names]
+        if unknown:
+            raise InputError(f"task_weights names {unknown[0]!r}, but the model has the heads {', '.join(names)}")
+        if balance == "uncertainty":
+            if weights:
+                raise InputError("task_weights go with balance: fixed; uncertainty learns them")
+            self.balance: nn.Module = UncertaintyBalance(names)
+        elif balance == "fixed":
+            self.balance = FixedBalance({name: weights.get(name, 1.0) for name in names})
+        else:
+            raise InputError(f"unknown balance {balance!r}; use uncertainty or fixed")
+        classes = self.num_classes
+        if class_weights is not None and len(class_weights) != classes:
+            raise InputError(f"{len(class_weights)} class_weights for {classes} classes")
+        weight = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weight, persistent=False)
+        self.lr, self.weight_decay, self.stem_lr_scale, self.warmup = lr, weight_decay, stem_lr_scale, warmup
+        self.jaccard, self.aux_weight, self.lane_weight = jaccard, aux_weight, lane_weight
+        self.eval_size = None if eval_size is None else (eval_size[0], eval_size[1])
+        self.compile_model = compile
+        if channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.channels_last = channels_last
+        self.val_metrics = MultiTaskMetrics(self.model)
+        self.test_metrics = MultiTaskMetrics(self.model)
+
+    @property
+    def num_classes(self) -> int:
+        options = self.model.recipe["options"]
+        return options.get("num_classes") or len(self.model.label_set.classes)
+
+    def _initialise(self, init_from: str | None) -> None:
+        if init_from is None:
+            return
+        copied, fresh = load_matching(self.model, read_weights(init_from))
+        if not copied:
+            raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
+        console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random")
+
+    def frozen(self) -> None:
+        """Freeze the parts named in ``freeze``; repeated whenever training mode was switched on."""
+        for name in self.freeze_names:
+            part = self.model.get_submodule("heads").get_submodule(name) if name in self.model.head_names else None
+            part = part or getattr(self.model, name, None)
+            if not isinstance(part, nn.Module):
+                known = ", ".join(("backbone", "neck", *self.model.head_names))
+                raise InputError(f"cannot freeze {name!r}; the model has {known}")
+            freeze(part)
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        labels = getattr(data, "label_set", None)
+        if labels is not None and labels.name != self.model.label_set.name:
+            raise InputError(f"the model predicts label set {self.model.label_set.name}, the data has {labels.name}")
+        if self.compile_model and stage == "fit":
+            self.model.compile()
+
+    def on_train_epoch_start(self) -> None:
+        self.frozen()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.should_stop:  # time is up: the run ends with a validation whatever its interval
+            self.trainer.check_val_every_n_epoch = 1
+
+    def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+        """Loss of every head whose target is in the batch."""
+        losses: dict[str, Tensor] = {}
+        if "semantic" in outputs and batch.semantic is not None:
+            loss = cross_entropy(outputs["semantic"], batch.semantic, self.class_weights)
+            if self.jaccard:
+                loss = loss + self.jaccard * soft_jaccard(outputs["semantic"], batch.semantic)
+            if "semantic_aux" in outputs:
+                loss = loss + self.aux_weight * cross_entropy(outputs["semantic_aux"], batch.semantic)
+            losses["semantic"] = loss
+        for name, weight in (("drivable", 1.0), ("lane", self.lane_weight)):
+            target = getattr(batch, name)
+            if name in outputs and target is not None:
+                losses[name] = binary_dense(outputs[name], target, weight)
+        if "detection" in outputs and batch.boxes is not None:
+            assert batch.box_labels is not None
+            assert batch.has_boxes is not None
+            losses["detection"] = center_loss(
+                outputs["detection"], batch.boxes, batch.box_labels, batch.has_boxes, outputs["detection"]["level"]
+            )
+        return losses
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        losses = self.losses(self.forward(batch.image), batch)
+        if not losses:
+            raise InputError(
+                f"no target of the batch fits the heads {', '.join(self.model.head_names)}; "
+                "choose heads that the data set has labels for"
+            )
+        total = self.balance(losses)
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
+        for name, loss in losses.items():
+            self.log(f"train/{name}_loss", loss.detach(), batch_size=len(batch))
+        return total
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        if self.channels_last:
+            image = image.contiguous(memory_format=torch.channels_last)
+        return self.model(image)
+
+    def progress(self) -> float:
+        """Share of the training that is done, by steps or by the clock, whichever is further.
+
+        With ``trainer.max_time`` the schedule ends when the time does, on any machine (budgeted training,
+        arXiv 1905.04753).
+        """
+        trainer = self.trainer
+        shares = [0.0]
+        if trainer.max_steps > 0 or (trainer.max_epochs or -1) > 0:
+            shares.append(trainer.global_step / max(float(trainer.estimated_stepping_batches), 1.0))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Timer) and callback.time_remaining() is not None:
+                spent, left = callback.time_elapsed(), callback.time_remaining()
+                shares.append(spent / max(spent + (left or 0.0), 1e-9))
+        return max(shares)
+
+    def configure_optimizers(self) -> Any:
+        groups = parameter_groups(self.model, self.balance, self.lr, self.weight_decay, self.stem_lr_scale)
+        if not groups:
+            raise InputError("everything is frozen; nothing is left to train")
+        optimizer = torch.optim.AdamW(groups, fused=torch.cuda.is_available())
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: warmup_cosine(self.progress(), self.warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # Evaluation
+
+    def evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        """Decoded results at the size of the batch's images."""
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        image = batch.image
+        if self.eval_size is not None and self.eval_size != size:
+            image = F.interpolate(image, size=self.eval_size, mode="bilinear", antialias=True)
+        outputs = self.forward(image)
+        inner = (image.shape[-2], image.shape[-1])
+        if inner != size:
+            for name in ("semantic", "drivable", "lane"):
+                if name in outputs:
+                    outputs[name] = F.interpolate(outputs[name].float(), size=size, mode="bilinear")
+        decoded = self.model.decode(outputs)
+        if inner != size and "boxes" in decoded:
+            scale = torch.tensor([size[1] / inner[1], size[0] / inner[0]] * 2, device=image.device)
+            decoded["boxes"] = decoded["boxes"] * scale
+        return decoded
+
+    def _log_metrics(self, stage: str, metrics: MultiTaskMetrics) -> None:
+        values = metrics.compute()
+        metrics.reset()
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self.val_metrics.update(self.evaluate(batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val", self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.test_metrics.update(self.evaluate(batch), batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test", self.test_metrics)
+
+    def predict_step(self, batch: Batch, batch_index: int) -> list[Prediction]:
+        return to_predictions(self.evaluate(batch), score_threshold=0.05)
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[RECIPE_KEY] = self.model.recipe
+        checkpoint["perception_version"] = perception.__version__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        recipe = checkpoint.get(RECIPE_KEY)
+        if recipe is None:
+            raise InputError("this checkpoint was not written by this library")
+        if recipe != self.model.recipe:
+            raise InputError(
+                f"the checkpoint is of model {recipe['name']} ({recipe['label_set']}, {recipe['options']}), the "
+                f"config builds {self.model.recipe['name']} ({self.model.recipe['label_set']}, "
+                f"{self.model.recipe['options']})"
+            )

@@ -1,0 +1,54 @@
+"""Optimiser groups and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from perception.models.base import PerceptionModel
+
+DEPTH_STEPS = 12
+"""Layer-wise rates change in this many steps over the backbone, which keeps the groups few."""
+
+
+def parameter_groups(
+    model: PerceptionModel, extra: nn.Module, lr: float, weight_decay: float, stem_lr_scale: float = 1.0
+) -> list[dict[str, Any]]:
+    """AdamW groups: no decay on norms and biases, and smaller rates towards the stem of the backbone.
+
+    A parameter's depth is its position among the backbone's parameters, 0 at the stem and 1 at the end; its rate
+    is ``lr * stem_lr_scale ** (1 - depth)``. Frozen parameters are left out.
+
+    Args:
+        extra: further trained parameters at the full rate without decay, such as task weights.
+        stem_lr_scale: rate of the first layer relative to ``lr``; 1 trains all layers alike.
+    """
+    backbone = getattr(model, "backbone", None)
+    order = {id(p): i for i, p in enumerate(backbone.parameters())} if backbone is not None else {}
+    last = max(len(order) - 1, 1)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        depth = order.get(id(parameter), last) / last
+        scale = stem_lr_scale ** (1 - round(depth * DEPTH_STEPS) / DEPTH_STEPS)
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
+    trained = [parameter for parameter in extra.parameters() if parameter.requires_grad]
+    if trained:
+        groups.setdefault((1.0, 0.0), []).extend(trained)
+    return [{"params": p, "lr": lr * scale, "weight_decay": decay} for (scale, decay), p in groups.items()]
+
+
+def warmup_cosine(progress: float, warmup: float) -> float:
+    """Learning-rate factor at ``progress`` in 0..1 of the training: linear warm-up, then half a cosine to 0.
+
+    >>> warmup_cosine(0.05, 0.1), warmup_cosine(0.1, 0.1), warmup_cosine(1.0, 0.1)
+    (0.5, 1.0, 0.0)
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1 - warmup, 1e-9)))

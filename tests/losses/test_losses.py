@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from perception.losses.balance import FixedBalance, UncertaintyBalance
+from perception.losses.detection import center_loss, center_targets, heatmap_focal
+from perception.losses.segmentation import binary_dense, cross_entropy, soft_jaccard
+from perception.models.heads.center import CenterHead
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponent / exponent.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def dense() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 4, 5, 6, generator=generator)
+    target = torch.randint(0, 3, (2, 5, 6), generator=generator)  # class 3 never appears
+    target[0, :2] = 255
+    return logits, target
+
+
+def test_cross_entropy_equals_numpy(dense) -> None:
+    logits, target = dense
+    probability = _softmax(logits.numpy())
+    terms = [
+        -np.log(probability[b, target[b, y, x], y, x])
+        for b in range(2)
+        for y in range(5)
+        for x in range(6)
+        if target[b, y, x] != 255
+    ]
+    assert float(cross_entropy(logits, target)) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_soft_jaccard_equals_numpy(dense) -> None:
+    logits, target = dense
+    probability, truth = _softmax(logits.numpy()), target.numpy()
+    valid = truth != 255
+    overlaps = []
+    for label in range(3):
+        p, t = probability[:, label][valid], (truth == label)[valid]
+        overlaps.append((p * t).sum() / (p.sum() + t.sum() - (p * t).sum()))
+    assert float(soft_jaccard(logits, target)) == pytest.approx(1 - np.mean(overlaps), rel=1e-5)
+
+
+def test_soft_jaccard_ends_match_the_metric() -> None:
+    target = torch.randint(0, 3, (1, 8, 8))
+    perfect = torch.nn.functional.one_hot(target, 3).permute(0, 3, 1, 2) * 100.0
+    assert float(soft_jaccard(perfect, target)) == pytest.approx(0, abs=1e-5)
+    assert float(soft_jaccard(perfect.roll(1, dims=1), target)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, soft_jaccard])
+def test_nothing_labelled_gives_zero_with_gradients(loss) -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    value = loss(logits, torch.full((1, 4, 4), 255))
+    value.backward()
+    assert float(value) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_binary_ignores_and_prefers_the_truth() -> None:
+    target = torch.zeros(1, 8, 8, dtype=torch.int64)
+    target[:, :4] = 1
+    target[:, 6:] = 255
+    good = torch.where(target == 1, 5.0, -5.0)[:, None]
+    noisy = good.clone()
+    noisy[:, :, 6:] = 100.0
+    assert float(binary_dense(good, target)) < 0.05
+    assert float(binary_dense(noisy, target)) == pytest.approx(float(binary_dense(good, target)))
+    assert float(binary_dense(-good, target)) > 3
+    empty = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    assert float(binary_dense(empty, torch.full((1, 8, 8), 255))) == 0
+
+
+def test_targets_peak_at_centres_and_decode_back() -> None:
+    boxes = torch.tensor([[[8.0, 8, 40, 24], [100, 50, 120, 70], [0, 0, 0, 0]]])
+    labels = torch.tensor([[1, 0, -1]])
+    heatmap, row, column = center_targets(boxes, labels, 3, (32, 48), 4)
+    assert heatmap.shape == (1, 3, 32, 48)
+    assert (heatmap == 1).sum() == 2
+    assert heatmap[0, 1, 4, 6] == 1  # centre (24, 16) px
+    assert heatmap[0, 0, 15, 27] == 1  # centre (110, 60) px
+    assert (row[0, 0], column[0, 0]) == (4, 6)
+    assert not heatmap[0, 2].any()
+    # A head that outputs exactly these targets gives the boxes back.
+    edges = torch.zeros(1, 4, 32, 48)
+    for box, y, x in zip(boxes[0, :2], (4, 15), (6, 27), strict=True):
+        cx, cy = (x + 0.5) * 4, (y + 0.5) * 4
+        distances = torch.tensor([cx - box[0], cy - box[1], box[2] - cx, box[3] - cy])
+        edges[0, :, y, x] = torch.log(distances / 4)
+    outputs = {"heatmap": torch.logit(heatmap.clamp(1e-4, 1 - 1e-4)), "box": edges}
+    decoded = CenterHead(8, 3, top_k=5).decode(outputs, (128, 192))
+    order = decoded["labels"][0, :2].argsort(descending=True)
+    assert torch.allclose(decoded["boxes"][0, :2][order], boxes[0, :2], atol=1e-3)
+    assert decoded["scores"][0, 2] < 0.9  # everything else is not a peak
+    loss = center_loss(outputs, boxes, labels, torch.tensor([True]), 4, box_weight=1.0)
+    assert float(loss) < float(center_loss({**outputs, "box": edges + 1}, boxes, labels, torch.tensor([True]), 4, 1.0))
+
+
+def test_focal_loss_equals_its_formula() -> None:
+    logits = torch.tensor([[[[0.3, -1.2, 2.0]]]])
+    target = torch.tensor([[[[1.0, 0.5, 0.0]]]])
+    p = 1 / (1 + np.exp(-logits.numpy().ravel()))
+    expected = -((1 - p[0]) ** 2 * np.log(p[0]) + 0.5**4 * p[1] ** 2 * np.log(1 - p[1]) + p[2] ** 2 * np.log(1 - p[2]))
+    assert float(heatmap_focal(logits, target)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_images_without_box_labels_are_skipped() -> None:
+    outputs = {"heatmap": torch.randn(2, 2, 8, 8, requires_grad=True), "box": torch.randn(2, 4, 8, 8)}
+    boxes, labels = torch.tensor([[[4.0, 4, 20, 20]]] * 2), torch.tensor([[0], [0]])
+    loss = center_loss(outputs, boxes, labels, torch.tensor([True, False]), 4)
+    loss.backward()
+    gradient = outputs["heatmap"].grad
+    assert gradient[0].any()
+    assert not gradient[1].any()
+    assert float(center_loss(outputs, boxes, labels, torch.tensor([False, False]), 4)) == 0
+
+
+def test_an_image_without_objects_still_teaches_the_background() -> None:
+    outputs = {"heatmap": torch.zeros(1, 2, 8, 8, requires_grad=True), "box": torch.zeros(1, 4, 8, 8)}
+    loss = center_loss(outputs, torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.int64), torch.tensor([True]), 4)
+    loss.backward()
+    assert float(loss) > 0
+    assert (outputs["heatmap"].grad > 0).all()
+
+
+def test_uncertainty_balance_learns_and_skips_missing_tasks() -> None:
+    balance = UncertaintyBalance(["a", "b"])
+    losses = {"a": torch.tensor(4.0)}
+    assert float(balance(losses)) == pytest.approx(4.0)
+    optimizer = torch.optim.SGD(balance.parameters(), lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        balance(losses).backward()
+        optimizer.step()
+    assert balance.weights()["a"] == pytest.approx(1 / 8, rel=0.01)  # minimum of exp(-s) 4 + s / 2
+    assert balance.weights()["b"] == 1
+
+
+def test_fixed_balance_is_a_weighted_sum() -> None:
+    assert float(FixedBalance({"a": 2.0, "b": 0.5})({"a": torch.tensor(3.0), "b": torch.tensor(4.0)})) == 8
