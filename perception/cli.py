@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from perception.errors import InputError
+
 LIGHTNING = ("fit", "validate", "test", "predict")
 COMMANDS = {
     "fit": "train a model from a YAML config",
@@ -77,13 +79,16 @@ def one_line(error: BaseException) -> str:
 
 def _run(name: str, arguments: list[str]) -> None:
     """Parse by the signature of ``perception.commands.<name>.main`` and print what it returns."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
     command = importlib.import_module(f"perception.commands.{name}")
-    parser = ArgumentParser(prog=f"perception {name}", description=COMMANDS[name], exit_on_error=True)
+    parser = ArgumentParser(prog=f"perception {name}", description=COMMANDS[name], exit_on_error=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     parser.add_function_arguments(command.main, as_positional=True)
-    values = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+    try:
+        values = vars(parser.instantiate(parser.parse_args(arguments)))
+    except ArgumentError as error:
+        raise InputError(f"{one_line(error)}; see perception {name} --help") from error
     as_json = values.pop("json")
     result: Any = command.main(**values)
     if as_json:

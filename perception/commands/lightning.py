@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ from perception.errors import InputError
 
 ALLOWED = ("perception.", "pytorch_lightning.", "torch.optim.")
 """Packages whose classes a config may name: reading a config must not run code from anywhere else."""
+
+CLASS_KEYS = (
+    "model", "data", "optimizer", "lr_scheduler", "logger", "callbacks", "strategy", "plugins", "profiler",
+    "accelerator",
+)  # fmt: skip
+"""Options whose value may be a class in short form."""
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -95,17 +102,25 @@ def check_config_files(arguments: list[str]) -> None:
             check_class_path(value or (arguments[index + 1] if index + 1 < len(arguments) else ""))
 
 
-def class_paths(value: Any) -> Iterator[str]:
-    """Every ``class_path`` of a nested configuration."""
+def class_paths(value: Any, names_class: bool = False) -> Iterator[str]:
+    """Everything in a nested configuration that would be imported as a class.
+
+    That is every ``class_path``, and a plain dotted string where a class may stand in short form, such as
+    ``trainer.logger: package.Logger``.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
             if key == "class_path":
                 yield str(item)
+            elif key in CLASS_KEYS:
+                yield from class_paths(item, names_class=True)
             else:
                 yield from class_paths(item)
     elif isinstance(value, list):
         for item in value:
-            yield from class_paths(item)
+            yield from class_paths(item, names_class)
+    elif names_class and isinstance(value, str) and re.fullmatch(r"\w+(\.\w+)+", value):
+        yield value
 
 
 def check_class_path(class_path: str) -> None:
@@ -120,23 +135,22 @@ def check_class_path(class_path: str) -> None:
 def _argument_errors() -> Iterator[None]:
     try:
         yield
-    except jsonargparse.ArgumentError as error:
-        raise InputError(root_cause(error)) from error
+    except InputError:
+        raise
+    except (jsonargparse.ArgumentError, ValueError) as error:
+        raise InputError(root_cause(str(error))) from error
 
 
-def root_cause(error: BaseException) -> str:
-    """The message of the error that a chain of argument errors started from.
+def root_cause(message: str) -> str:
+    """What went wrong, out of jsonargparse's report of what every alternative of a type said.
 
-    jsonargparse reports what every alternative of a type said; an :class:`InputError` of ours inside it is the
-    one that the user can act on.
+    >>> root_cause("Does not validate ... Errors: - unknown model 'x' - Expected a <class 'NoneType'> Given ...")
+    "unknown model 'x'"
     """
-    current: BaseException | None = error
-    message = str(error)
-    while current is not None:
-        if isinstance(current, InputError):
-            return str(current)
-        current = current.__cause__ or current.__context__
-    return message
+    text = " ".join(message.split())
+    while found := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", text):
+        text = found[1]
+    return re.sub(r"^Problem with given class_path '[^']*': ", "", text)
 
 
 @contextlib.contextmanager

@@ -73,7 +73,13 @@ def list_models(kind: str | None = None) -> list[str]:
 
     >>> list_models("semantic")
     ['deeplabv3_resnet50', 'fcn_resnet50', 'lraspp_mobilenetv3_large']
+
+    Raises:
+        InputError: for a kind that no model is of.
     """
+    kinds = sorted({recipe.kind for recipe in ZOO.values()})
+    if kind is not None and kind not in kinds:
+        raise InputError(f"unknown kind {kind!r}; use one of {', '.join(kinds)}")
     return sorted(name for name, recipe in ZOO.items() if kind in (None, recipe.kind))
 
 

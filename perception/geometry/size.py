@@ -1,0 +1,27 @@
+"""Image sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from perception.errors import InputError
+
+MAX_SIDE_PX = 16384
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``(height, width)`` of a text such as ``225x400``.
+
+    >>> parse_size("225x400")
+    (225, 400)
+
+    Raises:
+        InputError: for anything but two positive integers of at most 16384 joined by ``x``.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    if match is None:
+        raise InputError(f"size {text!r} is not HEIGHTxWIDTH in pixels, such as 225x400")
+    height, width = int(match[1]), int(match[2])
+    if not (1 <= height <= MAX_SIDE_PX and 1 <= width <= MAX_SIDE_PX):
+        raise InputError(f"size {text!r} is out of range; each side must be 1 to {MAX_SIDE_PX} pixels")
+    return height, width
