@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
+from torch import Tensor
 
 from perception.files import write_json, write_png
-from perception.models.base import DENSE_HEADS
+from perception.models.base import DENSE_HEADS, to_predictions
 from perception.tasks.multitask import MultiTask
 from perception.types import Batch, Prediction
+
+WRITTEN_SCORE = 0.05
+"""Boxes below this are not even in the JSON: precision is read off a curve, but nobody reads its far end."""
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -25,7 +29,7 @@ class PredictionWriter(BasePredictionWriter):
 
     Args:
         folder: where to write.
-        score: boxes below it are not drawn in overlays; all above 0.05 are in the JSON.
+        score: boxes below it are not drawn in overlays; all above :data:`WRITTEN_SCORE` are in the JSON.
         overlays: whether overlays are written.
     """
 
@@ -44,7 +48,7 @@ class PredictionWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        prediction: Sequence[Prediction],
+        prediction: dict[str, Tensor],
         batch_indices: Sequence[int] | None,
         batch: Batch,
         batch_idx: int,
@@ -52,7 +56,7 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         assert isinstance(pl_module, MultiTask)
         labels = pl_module.model.label_set
-        for i, (name, one) in enumerate(zip(batch.names, prediction, strict=True)):
+        for i, (name, one) in enumerate(zip(batch.names, to_predictions(prediction, WRITTEN_SCORE), strict=True)):
             for head in DENSE_HEADS:
                 mask = getattr(one, head)
                 if mask is not None:

@@ -59,6 +59,10 @@ class PerceptionCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.set_defaults({"seed_everything": 0})
 
+    def _parse_ckpt_path(self) -> None:
+        """The config says what is built. The base class lets the checkpoint's hyperparameters, among them a
+        class to import, overrule it in silence; here a checkpoint of another model is an error."""
+
 
 def run(name: str, arguments: list[str]) -> None:
     """Run one subcommand.

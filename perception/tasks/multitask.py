@@ -18,11 +18,11 @@ from perception.losses.detection import center_loss
 from perception.losses.segmentation import binary_dense, cross_entropy, soft_jaccard
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.backbones import freeze
-from perception.models.base import PerceptionModel, to_predictions
+from perception.models.base import PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.zoo import create_model
 from perception.tasks.optim import parameter_groups, warmup_cosine
-from perception.types import Batch, Prediction
+from perception.types import Batch
 
 
 class MultiTask(pl.LightningModule):
@@ -260,8 +260,8 @@ class MultiTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test", self.test_metrics)
 
-    def predict_step(self, batch: Batch, batch_index: int) -> list[Prediction]:
-        return to_predictions(self.evaluate(batch), score_threshold=0.05)
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        return self.evaluate(batch)
 
     # Checkpoints
 
