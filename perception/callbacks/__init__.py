@@ -2,6 +2,6 @@
 
 from perception.callbacks.pictures import PredictionPictures
 from perception.callbacks.predictions import PredictionWriter
-from perception.callbacks.summary import TrainingSummary
+from perception.callbacks.summary import RunSummary
 
-__all__ = ["PredictionPictures", "PredictionWriter", "TrainingSummary"]
+__all__ = ["PredictionPictures", "PredictionWriter", "RunSummary"]

@@ -59,6 +59,10 @@ class PerceptionCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.set_defaults({"seed_everything": 0})
 
+    def before_instantiate_classes(self) -> None:
+        if "verbose" in self.config[self.config.subcommand]:
+            self.config[self.config.subcommand].verbose = False  # the RunSummary callback prints the measures
+
     def _parse_ckpt_path(self) -> None:
         """The config says what is built. The base class lets the checkpoint's hyperparameters, among them a
         class to import, overrule it in silence; here a checkpoint of another model is an error."""

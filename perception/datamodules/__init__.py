@@ -1,5 +1,6 @@
 """Data sets joined with transforms and loaders for training."""
 
 from perception.datamodules.camvid import CamVidDataModule
+from perception.datamodules.nuscenes import NuScenesDataModule
 
-__all__ = ["CamVidDataModule"]
+__all__ = ["CamVidDataModule", "NuScenesDataModule"]

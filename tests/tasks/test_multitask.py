@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,8 @@ def test_fit_resume_validate_predict_and_load(camvid, tmp_path, capfd) -> None:
     assert torch.load(last, weights_only=True)["global_step"] == 6
 
     assert main(["validate", "--config", str(config), "--ckpt_path", str(best)]) == 0
+    assert json.loads((tmp_path / "runs" / "metrics_validate.json").read_text())["val/semantic/miou"] >= 0
+    assert json.loads((tmp_path / "runs" / "metrics_fit.json").read_text())["steps"] == 6
     assert main(["predict", "--config", str(config), "--ckpt_path", str(best)]) == 0
     written = tmp_path / "runs" / "predictions"
     mask = np.array(Image.open(written / "semantic" / "0016E5_00000.png"))
@@ -218,3 +221,26 @@ def test_bad_training_input_is_one_line(arguments, message, camvid, tmp_path, ca
     errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("perception fit: error:")]
     assert len(errors) == 1
     assert message in errors[0]
+
+
+@pytest.mark.slow
+def test_wandb_offline_tensorboard_and_pictures(camvid, tmp_path) -> None:
+    package = "pytorch_lightning.loggers"
+    loggers = [
+        {
+            "class_path": "pytorch_lightning.loggers.WandbLogger",
+            "init_args": {"save_dir": "runs/camvid", "offline": True},
+        },
+        {"class_path": f"{package}.TensorBoardLogger", "init_args": {"save_dir": "runs/camvid"}},
+    ]
+    config = _short_config(tmp_path, camvid, max_epochs=1, logger=loggers)
+    for _ in range(2):  # a second run into the same folder is allowed
+        assert main(["fit", "--config", str(config)]) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = sorted((tmp_path / "runs").rglob("events.out.tfevents.*"))
+    reader = EventAccumulator(str(events[0])).Reload()
+    assert "val/semantic/miou" in reader.Tags()["scalars"]
+    assert "val/0" in reader.Tags()["images"]
+    assert list((tmp_path / "runs" / "wandb").glob("offline-run-*"))
+    assert (tmp_path / "runs" / "checkpoints" / "best.ckpt").is_file()
