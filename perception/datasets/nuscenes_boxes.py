@@ -1,0 +1,59 @@
+"""2D boxes of a nuScenes image from its 3D annotations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from perception.datasets.nuscenes_tables import global_from_ego
+from perception.geometry.boxes import box_corners, project_box
+from perception.geometry.frames import apply, inverse
+from perception.taxonomy import NUSCENES_TO_DETECTION
+from perception.types import Boxes, Camera
+
+
+def projected_boxes(tables: Any, token: str, camera: Camera, classes: tuple[str, ...]) -> tuple[Boxes, list[str]]:
+    """Project the annotations of an image's instant.
+
+    Between keyframes the devkit interpolates each object's position and heading.
+
+    Args:
+        token: of a camera's ``sample_data`` record.
+        camera: calibration of that camera.
+        classes: box classes in label order; annotations of other classes are left out.
+
+    Returns:
+        The boxes, clipped to the image, and the annotation token of each. ``visibility`` is the middle of the
+        annotation's visibility level, a share over all six cameras, times the share of the box that is inside
+        this image. ``distance_m`` is measured along the ground from the ego origin to the object's centre.
+    """
+    ego_from_global = inverse(global_from_ego(tables, token))
+    camera_from_global = inverse(camera.ego_from_camera) @ ego_from_global
+    xyxy, labels, visibility, distance, tokens = [], [], [], [], []
+    for box in tables.get_boxes(token):
+        name = NUSCENES_TO_DETECTION.get(box.name)
+        if name not in classes:
+            continue
+        width, length, height = box.wlh
+        corners = box_corners(box.center, np.array([length, width, height]), box.rotation_matrix)
+        seen = project_box(camera, apply(camera_from_global, corners))
+        if seen is None:
+            continue
+        xyxy.append(seen[0])
+        labels.append(classes.index(name))
+        visibility.append(seen[1] * visibility_share(tables, box.token))
+        distance.append(np.linalg.norm(apply(ego_from_global, box.center[None])[0, :2]))
+        tokens.append(box.token)
+    boxes = Boxes(
+        np.array(xyxy).reshape(-1, 4), np.array(labels, np.int64), None, np.array(visibility), np.array(distance)
+    )
+    return boxes, tokens
+
+
+def visibility_share(tables: Any, annotation: str) -> float:
+    """Middle of an annotation's visibility level: ``v40-60`` is 0.5; 1 where the level is not given."""
+    level = tables.get("sample_annotation", annotation)["visibility_token"]
+    match = re.fullmatch(r"v(\d+)-(\d+)", tables.get("visibility", level)["level"]) if level else None
+    return (int(match[1]) + int(match[2])) / 200 if match else 1.0
