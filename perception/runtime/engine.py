@@ -1,0 +1,302 @@
+"""Runs a network on one frame: picture in, :class:`~perception.types.Prediction` out, both on the host."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from perception.console import warn
+from perception.errors import InputError
+from perception.runtime.resolution import Plan
+from perception.taxonomy import LabelSet
+from perception.types import Boxes, Prediction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MASKS = ("semantic", "drivable", "lane")
+
+
+class Engine(Protocol):
+    """What the loop needs of a network, whatever runs it.
+
+    Attributes:
+        labels: the classes that predictions index into.
+        info: JSON-able facts for the report: device, precision, versions, threads.
+    """
+
+    @property
+    def labels(self) -> LabelSet: ...
+
+    @property
+    def info(self) -> dict[str, Any]: ...
+
+    def warm_up(self, plan: Plan) -> None:
+        """Do once whatever the first frame at this plan would otherwise pay for."""
+        ...
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        """Predict for an ``(H, W, 3)`` uint8 RGB picture of any size; masks and boxes are at the plan's size."""
+        ...
+
+
+@dataclass
+class _Prepared:
+    """The fixed buffers of one plan on a GPU; with a graph, replaying it reads ``image`` and fills ``decoded``."""
+
+    image: Tensor
+    decoded: Mapping[str, Tensor]
+    host: dict[str, Tensor]
+    graph: Any = None
+
+
+class TorchEngine:
+    """A PyTorch module, eager or compiled.
+
+    The picture is uploaded as uint8 (from pinned memory on CUDA), scaled to 0..1 and resized with an
+    antialiased bilinear filter on the device. On CUDA each plan is captured as a CUDA graph: one launch for
+    the network and its decoding, the same buffers every time.
+
+    Args:
+        model: module with ``label_set``, ``forward(image) -> dict`` for ``(1, 3, H, W)`` float32 in 0..1, and
+            ``decode(outputs) -> dict`` of fixed-shape tensors: ``semantic``, ``drivable``, ``lane`` ``(1, H, W)``
+            uint8, and ``boxes`` ``(1, K, 4)``, ``scores`` ``(1, K)``, ``labels`` ``(1, K)``; each for the heads
+            that it has.
+        device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``fp32``, ``bf16`` or ``fp16`` autocast; ``auto`` is bf16 (fp16 on GPUs without it) on CUDA
+            and fp32 on the CPU.
+        score: boxes with a lower score are dropped.
+        compile: compile the network with ``torch.compile``.
+        channels_last: keep weights and activations in NHWC order, which convolutions run faster in.
+
+    Raises:
+        InputError: for a model without this interface, or a device or precision that is not available.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        device: str = "auto",
+        precision: str = "auto",
+        score: float = 0.3,
+        compile: bool = False,
+        channels_last: bool = True,
+    ) -> None:
+        import torch
+
+        for attribute in ("label_set", "decode"):
+            if not hasattr(model, attribute):
+                raise InputError(f"model {type(model).__name__} cannot be driven: it has no {attribute}")
+        if not 0 <= score <= 1:
+            raise InputError(f"score {score:g} is outside 0..1")
+        self._device = resolve_device(device)
+        self._dtype = _autocast_dtype(precision, self._device)
+        self._score = score
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._model: Any = model.eval().to(self._device, memory_format=self._format)  # type: ignore[call-overload]
+        self._forward: Any = torch.compile(self._model, dynamic=False) if compile else self._model
+        self._compiled = compile
+        self._prepared: dict[Plan, _Prepared] = {}
+        self._staging: Tensor | None = None  # pinned, grows to the largest picture
+        self._captured = 0
+        self.labels: LabelSet = model.label_set  # type: ignore[assignment]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        import torch
+
+        cuda = self._device.type == "cuda"
+        return {
+            "engine": "torch",
+            "device": str(self._device),
+            "device_name": torch.cuda.get_device_name(self._device) if cuda else _cpu_name(),
+            "precision": {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self._dtype],
+            "compiled": self._compiled,
+            "cuda_graphs": self._captured,
+            "threads": torch.get_num_threads(),
+            "architecture": type(self._model).__name__,
+            "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+            "label_set": self.labels.name,
+            "torch": torch.__version__,
+        }
+
+    def warm_up(self, plan: Plan) -> None:
+        """Run the plan a few times; on CUDA, allocate its buffers and capture its graph.
+
+        Raises:
+            InputError: if the model cannot run at this size.
+        """
+        import torch
+
+        try:
+            if self._device.type == "cuda":
+                self._prepare(plan)
+            else:
+                for _ in range(2):
+                    self(np.zeros((*plan.size, 3), np.uint8), plan)
+        except torch.OutOfMemoryError as error:
+            raise InputError(f"plan {plan.name} does not fit into the memory of {self._device}: {error}") from None
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        import torch
+
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InputError(f"picture of shape {image.shape} and type {image.dtype} is not (H, W, 3) uint8")
+        with torch.inference_mode():
+            if self._device.type != "cuda":
+                decoded: Mapping[str, Tensor] = self._infer(self._resize(self._upload(image), plan))
+                return self._prediction({name: value.cpu().numpy() for name, value in decoded.items()})
+            if plan not in self._prepared:
+                self._prepare(plan)
+            prepared = self._prepared[plan]
+            with torch.cuda.device(self._device):
+                prepared.image.copy_(self._resize(self._upload(image), plan))
+                if prepared.graph is not None:
+                    prepared.graph.replay()
+                    decoded = prepared.decoded
+                else:
+                    decoded = self._infer(prepared.image)
+                for name, value in decoded.items():
+                    prepared.host[name].copy_(value, non_blocking=True)
+                torch.cuda.current_stream().synchronize()
+            # Copied, because the host buffers are filled again by the next frame.
+            return self._prediction({name: value.numpy().copy() for name, value in prepared.host.items()})
+
+    def _upload(self, image: np.ndarray) -> Tensor:
+        """``(1, 3, H, W)`` uint8 on the device, NHWC in memory."""
+        import torch
+
+        picture = torch.from_numpy(np.ascontiguousarray(image))
+        if self._device.type == "cuda":
+            if self._staging is None or self._staging.numel() < picture.numel():
+                self._staging = torch.empty(picture.numel(), dtype=torch.uint8, pin_memory=True)
+            staged = self._staging[: picture.numel()].view(picture.shape)
+            staged.copy_(picture)
+            picture = staged.to(self._device, non_blocking=True)
+        return picture.permute(2, 0, 1)[None]
+
+    def _resize(self, picture: Tensor, plan: Plan) -> Tensor:
+        """``(1, 3, h, w)`` float32 in 0..1 at the plan's size."""
+        import torch
+
+        scaled = picture.float().div_(255)
+        if scaled.shape[2:] != plan.size:
+            scaled = torch.nn.functional.interpolate(
+                scaled, plan.size, mode="bilinear", align_corners=False, antialias=True
+            )
+        return scaled.contiguous(memory_format=self._format)
+
+    def _infer(self, image: Tensor) -> Mapping[str, Tensor]:
+        import torch
+
+        precision: AbstractContextManager[Any] = nullcontext()
+        if self._dtype is not None:
+            # Weights cast inside a graph belong to the graph, so nothing may be cached across calls.
+            precision = torch.autocast(self._device.type, dtype=self._dtype, cache_enabled=False)
+        with precision:
+            outputs = self._forward(image)
+        return self._model.decode(outputs)
+
+    def _prepare(self, plan: Plan) -> None:
+        """Allocate a plan's buffers on the GPU and capture its graph."""
+        import torch
+
+        if plan in self._prepared:
+            return
+        with torch.inference_mode(), torch.cuda.device(self._device):
+            image = torch.zeros((1, 3, *plan.size), device=self._device).contiguous(memory_format=self._format)
+            side = torch.cuda.Stream()  # capture asks that the work ran on a side stream before
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    decoded = self._infer(image)
+            torch.cuda.current_stream().wait_stream(side)
+            graph: Any = torch.cuda.CUDAGraph()
+            try:
+                with torch.cuda.graph(graph):
+                    decoded = self._infer(image)
+                self._captured += 1
+            except RuntimeError as error:
+                torch.cuda.synchronize()
+                graph = None
+                warn(f"plan {plan.name} runs without a CUDA graph: {str(error).splitlines()[0]}")
+            host = {name: torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+                    for name, value in decoded.items()}  # fmt: skip
+            self._prepared[plan] = _Prepared(image, decoded, host, graph)
+
+    def _prediction(self, decoded: Mapping[str, np.ndarray]) -> Prediction:
+        masks = {name: decoded[name][0] for name in MASKS if name in decoded}
+        boxes = None
+        if "boxes" in decoded:
+            scores = decoded["scores"][0].astype(np.float32)
+            xyxy = decoded["boxes"][0].astype(np.float32)
+            keep = (scores >= self._score) & np.isfinite(xyxy).all(axis=1)  # a NaN score fails the comparison
+            boxes = Boxes(xyxy[keep], decoded["labels"][0][keep], scores[keep])
+        return Prediction(**masks, boxes=boxes)
+
+
+def load_engine(
+    model: str, device: str = "auto", precision: str = "auto", score: float = 0.3, compile: bool = False
+) -> TorchEngine:
+    """A torch engine for a checkpoint file, a saved folder or a zoo name.
+
+    Raises:
+        InputError: for an unknown model, device or precision.
+    """
+    import perception
+
+    _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load
+    return TorchEngine(perception.load(model), device, precision, score, compile)
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device that a command-line value names.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N")
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {device!r} is not available: {torch.cuda.device_count()} CUDA devices; use cpu")
+    return resolved
+
+
+def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    import torch
+
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("precision fp16 is for CUDA devices; use fp32 or bf16 on the CPU")
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
