@@ -1,0 +1,180 @@
+"""Road users: what they are, where they are at a time, and their meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perception.geometry.frames import transform, yaw_rotation
+from perception.world.mesh import Mesh
+from perception.world.motion import Track
+from perception.world.people import Look, bicycle, cyclist, pedestrian
+from perception.world.road import Road
+from perception.world.vehicles import bus, car, truck
+
+PHASES = 16
+"""Poses per gait or pedalling cycle."""
+
+
+@dataclass
+class Box3D:
+    """A box in the global frame.
+
+    Args:
+        center: ``(3,)`` metres.
+        size: (length, width, height) in metres.
+        yaw: radians about z.
+        velocity: ``(2,)`` m/s.
+    """
+
+    center: np.ndarray
+    size: tuple[float, float, float]
+    yaw: float
+    velocity: np.ndarray
+
+
+class Poses:
+    """Meshes of one actor: a fixed one, or a cycle of them that is built as its poses are asked for.
+
+    Args:
+        make: mesh at a phase in radians.
+        count: poses in the cycle; 1 for a fixed mesh.
+    """
+
+    def __init__(self, make: Callable[[float], Mesh], count: int = PHASES) -> None:
+        self._make = make
+        self._count = count
+        self._built: dict[int, Mesh] = {}
+        self.instance = 0
+
+    @classmethod
+    def fixed(cls, mesh: Mesh) -> Poses:
+        return cls(lambda phase: mesh, 1)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Mesh:
+        if index not in self._built:
+            mesh = self._make(2 * np.pi * index / self._count)
+            self._built[index] = mesh.moved(np.eye(4), self.instance)
+        return self._built[index]
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest corner over the cycle; limbs that swing as sines are widest at its quarters."""
+        quarters = {self._count * k // 4 for k in range(4)}
+        bounds = [self._make(2 * np.pi * index / self._count).bounds() for index in sorted(quarters)]
+        return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
+
+
+@dataclass
+class Actor:
+    """A detection object.
+
+    Args:
+        instance: id in the instance images, from 1.
+        category: nuScenes category name.
+        track: how it moves along the road; ``None`` for one that never moves.
+        pose: fixed ``(4, 4)`` global pose where ``track`` is ``None``.
+        kind: ``parked``, ``vehicle``, ``pedestrian`` or ``cyclist``.
+        poses: its meshes.
+        cycle_m: metres per cycle of the poses.
+    """
+
+    instance: int
+    category: str
+    kind: str
+    poses: Poses
+    track: Track | None = None
+    pose: np.ndarray | None = None
+    cycle_m: float = 1.5
+    low: np.ndarray = field(init=False)
+    size: tuple[float, float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.poses.instance = self.instance
+        low, high = self.poses.bounds()
+        self.low = low.astype(np.float64)
+        extent = high.astype(np.float64) - self.low
+        self.size = (float(extent[0]), float(extent[1]), float(extent[2]))
+
+    def global_from_local(self, road: Road, time_s: float) -> np.ndarray:
+        """``(4, 4)`` pose; the local origin lies on the ground."""
+        if self.track is None:
+            assert self.pose is not None
+            return self.pose
+        position, yaw, _ = self.track.place(road, time_s)
+        return transform(np.array([*position, self.ground_height(road, time_s)]), yaw_rotation(yaw))
+
+    def ground_height(self, road: Road, time_s: float) -> float:
+        """Height of what it stands on: the carriageway or a raised pavement."""
+        from perception.world.ground import KERB_HEIGHT_M
+
+        if self.track is None:
+            return float(self.pose[2, 3]) if self.pose is not None else 0.0
+        s, _ = self.track.along(time_s)
+        d, _ = self.track.across(time_s)
+        side = 1 if d > 0 else -1
+        raised = abs(d) - road.median > road.section(side).kerb
+        return KERB_HEIGHT_M if raised and road.clear_of_mouths(s, side, 0.0) else 0.0
+
+    def box(self, road: Road, time_s: float) -> Box3D:
+        """The annotated box."""
+        matrix = self.global_from_local(road, time_s)
+        middle = self.low + np.array(self.size) / 2
+        yaw = float(np.arctan2(matrix[1, 0], matrix[0, 0]))
+        return Box3D(matrix[:3, :3] @ middle + matrix[:3, 3], self.size, yaw, self.velocity(road, time_s))
+
+    def velocity(self, road: Road, time_s: float) -> np.ndarray:
+        return np.zeros(2) if self.track is None else self.track.place(road, time_s)[2]
+
+    def mesh(self, time_s: float) -> Mesh:
+        """Local mesh in its pose at a time."""
+        if len(self.poses) == 1 or self.track is None:
+            return self.poses[0]
+        s, _ = self.track.along(time_s)
+        return self.poses[int(np.floor((s / self.cycle_m) % 1.0 * PHASES)) % PHASES]
+
+    def attribute(self, road: Road, time_s: float) -> str:
+        """nuScenes attribute name."""
+        speed = float(np.linalg.norm(self.velocity(road, time_s)))
+        if self.category.startswith("human."):
+            return "pedestrian.moving" if speed > 0.1 else "pedestrian.standing"
+        if self.category == "vehicle.bicycle":
+            return "cycle.with_rider" if self.kind == "cyclist" else "cycle.without_rider"
+        if self.kind == "parked":
+            return "vehicle.parked"
+        return "vehicle.moving" if speed > 0.2 else "vehicle.stopped"
+
+
+def vehicle_mesh(rng: np.random.Generator, large_share: float) -> tuple[str, Mesh]:
+    """Category and mesh of a random motor vehicle; ``large_share`` of them are buses and trucks."""
+    if rng.random() >= large_share:
+        return "vehicle.car", car(rng)
+    if rng.random() < 0.5:
+        return "vehicle.bus.rigid", bus(rng)
+    return "vehicle.truck", truck(rng)
+
+
+def pedestrian_meshes(rng: np.random.Generator, walking: bool) -> tuple[str, Poses]:
+    """Category and poses of a random person."""
+    child = rng.random() < 0.1
+    look = Look.random(rng, child)
+    category = "human.pedestrian.child" if child else "human.pedestrian.adult"
+    if not walking:
+        return category, Poses.fixed(pedestrian(look, float(rng.uniform(0, 6)), 0.0, category))
+    return category, Poses(lambda phase: pedestrian(look, phase, 0.5, category))
+
+
+def cyclist_meshes(rng: np.random.Generator) -> Poses:
+    """Poses of a random cyclist."""
+    look = Look.random(rng)
+    color = tuple(float(c) for c in rng.choice([0.03, 0.15, 0.45], 3))
+    helmet = bool(rng.random() < 0.5)
+    return Poses(lambda phase: cyclist(look, color, -phase, helmet))
+
+
+def bicycle_mesh(rng: np.random.Generator) -> Mesh:
+    return bicycle(tuple(float(c) for c in rng.choice([0.03, 0.15, 0.45], 3)))

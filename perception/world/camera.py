@@ -1,0 +1,125 @@
+"""The front camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perception.geometry.camera import rays as camera_rays
+from perception.geometry.frames import transform
+from perception.types import Camera
+from perception.world.raycast import Frame, Hits
+from perception.world.scene import Scene
+from perception.world.shading import shade
+from perception.world.sky import tone
+
+FULL_SIZE = (900, 1600)
+FOCAL_PX = 1266.417
+POSITION_M = (1.70, 0.0, 1.51)
+SUBPIXELS = np.array([[0.125, 0.375], [0.375, -0.125], [-0.125, -0.375], [-0.375, 0.125]])
+"""Where edge pixels are sampled again, relative to the pixel's centre."""
+
+
+@dataclass
+class CameraFrame:
+    """A picture and its labels.
+
+    Shape:
+        - image: ``(H, W, 3)`` uint8 RGB.
+        - semantic: ``(H, W)`` uint8 index of :data:`perception.taxonomy.ROAD_SCENE`.
+        - instance: ``(H, W)`` uint16, 0 for none.
+        - depth_m: ``(H, W)`` float32 along the optical axis, 0 for sky.
+    """
+
+    image: np.ndarray
+    semantic: np.ndarray
+    instance: np.ndarray
+    depth_m: np.ndarray
+
+
+def front_camera(size: tuple[int, int]) -> Camera:
+    """A camera like nuScenes' CAM_FRONT (focal length 1266 px at 1600 x 900), scaled to ``(height, width)``."""
+    height, width = FULL_SIZE
+    intrinsics = np.array([[FOCAL_PX, 0, width / 2], [0, FOCAL_PX, height / 2], [0, 0, 1.0]])
+    ego_from_camera = transform(np.array(POSITION_M), np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], float))
+    return Camera(intrinsics, FULL_SIZE, ego_from_camera).resized(size)
+
+
+class _View:
+    """Rays of a camera at an instant."""
+
+    def __init__(self, scene: Scene, time_s: float, camera: Camera, frame: Frame) -> None:
+        self.scene, self.frame, self.camera = scene, frame, camera
+        pose = scene.global_from_ego(time_s) @ camera.ego_from_camera
+        self.rotation, self.origin = pose[:3, :3], pose[:3, 3].astype(np.float32)
+        self.pixel_angle = 1.0 / camera.focal_px
+
+    def trace(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Hits, np.ndarray]:
+        """Linear colour, class, sunlit, hits (t in metres) and depth along the axis of ``(N, 2)`` pixels."""
+        local = camera_rays(self.camera, pixels)
+        length = np.linalg.norm(local, axis=1)
+        directions = ((local / length[:, None]) @ self.rotation.T).astype(np.float32)
+        rays = np.concatenate([np.broadcast_to(self.origin, directions.shape), directions], axis=1)
+        hits = self.frame.cast(np.ascontiguousarray(rays))
+        color, semantic, lit = shade(self.scene, self.frame, hits, self.origin, directions, self.pixel_angle)
+        depth = np.where(hits.hit, hits.t / length, 0.0).astype(np.float32)
+        return color, semantic, lit, hits, depth
+
+
+def render_camera(scene: Scene, time_s: float, camera: Camera, frame: Frame | None = None) -> CameraFrame:
+    """Render the scene at a time.
+
+    Labels and depth belong to the pixel's centre; colours of pixels on edges are averaged over four more rays.
+
+    Args:
+        frame: the world at ``time_s`` where the caller has it already.
+    """
+    frame = frame or Frame(scene, time_s)
+    height, width = camera.size
+    view = _View(scene, time_s, camera, frame)
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    color, semantic, lit, hits, depth = view.trace(pixels)
+    edges = np.flatnonzero(_edges(semantic, lit, hits, camera.size))
+    if len(edges):
+        again = (pixels[edges, None] + SUBPIXELS).reshape(-1, 2)  # (E * 4, 2)
+        sub = view.trace(again)[0].reshape(len(edges), len(SUBPIXELS), 3)
+        # Averaging after the shoulder of the tone curve keeps bright sky from bleeding over dark outlines.
+        limit = 1.6 / scene.daylight.exposure
+        color[edges] = np.minimum(sub, limit).mean(axis=1)
+    image = _develop(scene, time_s, color.reshape(height, width, 3))
+    return CameraFrame(
+        image, semantic.reshape(height, width), hits.instance.reshape(height, width), depth.reshape(height, width)
+    )
+
+
+def _edges(semantic: np.ndarray, lit: np.ndarray, hits: Hits, size: tuple[int, int]) -> np.ndarray:
+    """``(H * W,)`` bool: pixels that differ from a neighbour in object, class, material or shadow."""
+    crown = hits.material == 8
+    key = (
+        semantic.astype(np.int64) * 4096
+        + hits.instance.astype(np.int64) * 131072
+        + np.where(crown, 0, hits.material * 16 + lit * 8)
+    )
+    key = key.reshape(size)
+    edge = np.zeros(size, bool)
+    for axis in (0, 1):
+        differs = np.diff(key, axis=axis) != 0
+        first = (slice(None), slice(None, -1)) if axis else (slice(None, -1), slice(None))
+        second = (slice(None), slice(1, None)) if axis else (slice(1, None), slice(None))
+        edge[first] |= differs
+        edge[second] |= differs
+    return edge.ravel()
+
+
+def _develop(scene: Scene, time_s: float, linear: np.ndarray) -> np.ndarray:
+    """Lens falloff, exposure, tone curve and sensor noise."""
+    height, width = linear.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    radius2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2 * (height / width) ** 2) * 4
+    image = tone(linear * (1 - 0.22 * radius2)[:, :, None], scene.daylight.exposure)
+    rng = np.random.default_rng([scene.seed, scene.index, 5, round(time_s * 1e6)])
+    noise = rng.standard_normal((height, width, 3), dtype=np.float32)
+    image = image + noise * (0.006 + 0.008 * np.sqrt(np.maximum(image, 0.0)))
+    return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)

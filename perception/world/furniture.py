@@ -1,0 +1,145 @@
+"""Meshes of what stands along a street: lamp posts, traffic lights, signs, fences, walls, benches, bins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perception.world.mesh import Material, Mesh, Surface, merge
+from perception.world.shapes import Shape, box, boxes, quads, tube
+
+STEEL = (0.20, 0.21, 0.22)
+
+
+def lamp_post(height: float, arm: float, color: tuple[float, ...] = STEEL) -> Mesh:
+    """A lamp post whose arm reaches along local -y, over the road."""
+    pole = Surface(Material.PLAIN, "pole", color)
+    lamp = Surface(Material.PLAIN, "pole", (0.42, 0.42, 0.42))
+    return merge(
+        [
+            tube((0, 0, 0), (0, 0, 1.1), 0.11, sides=8).mesh(pole),
+            tube((0, 0, 1.1), (0, 0, height), 0.075, 0.05, 8).mesh(pole),
+            tube((0, 0, height - 0.05), (0, -arm, height + 0.25), 0.045, 0.035, 6).mesh(pole),
+            box((0, -arm - 0.25, height + 0.22), (0.28, 0.75, 0.12)).mesh(lamp),
+        ]
+    )
+
+
+def utility_pole(height: float) -> Mesh:
+    """A wooden pole with a cross-arm."""
+    wood = Surface(Material.BARK, "pole", (0.12, 0.09, 0.065))
+    return merge(
+        [
+            tube((0, 0, 0), (0, 0, height), 0.15, 0.11, 8).mesh(wood),
+            box((0, 0, height - 0.6), (0.1, 2.0, 0.12)).mesh(wood),
+        ]
+    )
+
+
+def traffic_light(reach: float, red: bool) -> Mesh:
+    """A signal on a mast with an arm of ``reach`` metres along local -y; its face looks along local -x."""
+    pole = Surface(Material.PLAIN, "pole", (0.10, 0.105, 0.11))
+    housing = Surface(Material.PLAIN, "traffic_light", (0.03, 0.03, 0.03))
+    meshes = [
+        tube((0, 0, 0), (0, 0, 5.6), 0.1, 0.08, 8).mesh(pole),
+        tube((0, 0, 5.4), (0, -reach, 5.6), 0.06, sides=6).mesh(pole),
+    ]
+    for y, z in ((-reach, 5.4), (-0.22, 2.9)):
+        meshes.append(box((-0.12, y, z), (0.22, 0.40, 1.15)).mesh(housing))
+        meshes.append(box((0.0, y, z), (0.03, 0.56, 1.32)).mesh(housing))
+        for row, lit in ((0.36, red), (0.0, False), (-0.36, not red)):
+            color = {0.36: (0.9, 0.03, 0.02), 0.0: (0.8, 0.4, 0.02), -0.36: (0.05, 0.8, 0.25)}[row]
+            tint = tuple(c * (1.0 if lit else 0.05) for c in color)
+            lens = tube((-0.22, y, z + row), (-0.25, y, z + row), 0.13, sides=10)
+            meshes.append(lens.mesh(Surface(Material.LIGHT, "traffic_light", tint, style=2 if lit else 0)))
+    return merge(meshes)
+
+
+def traffic_sign(kind: int) -> Mesh:
+    """A sign on a post that faces local -x. Kinds: 0 speed limit, 1 give way, 2 stop, 3 no entry, 4 mandatory,
+    5 warning, 6 information."""
+    post = Surface(Material.PLAIN, "pole", (0.32, 0.33, 0.34))
+    plate = Surface(Material.SIGN, "traffic_sign", (0.7, 0.7, 0.7), style=kind)
+    back = Surface(Material.PLAIN, "traffic_sign", (0.30, 0.31, 0.32))
+    z, radius = 2.45, 0.36
+    sides, turn = {
+        0: (18, 0.0),
+        1: (3, -np.pi / 2),
+        2: (8, np.pi / 8),
+        3: (18, 0.0),
+        4: (18, 0.0),
+        5: (4, 0.0),
+        6: (4, np.pi / 4),
+    }[kind]
+    angle = np.arange(sides) * 2 * np.pi / sides + turn
+    scale = np.array([1.25, 0.85]) if kind == 6 else np.array([1.0, 1.0])
+    uv = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    # Seen from -x, local -y is to the right.
+    face = np.stack([np.full(sides, -0.06), -radius * uv[:, 0] * scale[0], z + radius * uv[:, 1] * scale[1]], axis=1)
+    index = np.arange(sides)
+    center = face.mean(axis=0)
+    triangles = np.stack([np.full(sides, sides), index, (index + 1) % sides], axis=1)
+    vertices, all_uv = np.concatenate([face, center[None]]), np.concatenate([uv, np.zeros((1, 2))])
+    front = Shape(vertices, triangles, all_uv[triangles]).mesh(plate)
+    rear = Shape(vertices + [0.02, 0, 0], triangles[:, ::-1], all_uv[triangles]).mesh(back)
+    return merge([tube((0, 0, 0), (0, 0, z + 0.3), 0.035, sides=6).mesh(post), front, rear])
+
+
+def fence(length: float, height: float, color: np.ndarray, style: int) -> Mesh:
+    """A fence along x from 0: style 0 boards, 1 railings."""
+    surface = Surface(Material.FENCE, "fence", color, style=style)
+    count = max(2, int(length / 2.2) + 1)
+    posts = [
+        box((x, 0, height / 2 + 0.04), (0.1, 0.1, height + 0.08)).mesh(Surface(Material.PLAIN, "fence", color * 0.8))
+        for x in np.linspace(0, length, count)
+    ]
+    low, high = (0.1, height) if style == 0 else (0.12, height - 0.02)
+    corners = np.array([[(0, -0.015, low), (length, -0.015, low), (length, -0.015, high), (0, -0.015, high)]])
+    back = corners[:, [1, 0, 3, 2]] * [1, -1, 1]
+    if style == 0:
+        return merge([*posts, quads(np.concatenate([corners, back])).mesh(surface)])
+    x = np.arange(0.0, length, 0.14)
+    bars = np.stack([x, np.zeros_like(x), np.full_like(x, height / 2)], axis=1)
+    plain = Surface(Material.PLAIN, "fence", color)
+    rails = [box((length / 2, 0, z), (length, 0.03, 0.04)).mesh(plain) for z in (0.15, height - 0.1)]
+    return merge([*posts, *rails, boxes(bars, np.tile([0.022, 0.022, height - 0.1], (len(x), 1))).mesh(plain)])
+
+
+def garden_wall(length: float, height: float, color: np.ndarray) -> Mesh:
+    """A low brick wall along x from 0, with a coping."""
+    return merge(
+        [
+            box((length / 2, 0, height / 2), (length, 0.22, height)).mesh(Surface(Material.BRICK, "wall", color)),
+            box((length / 2, 0, height + 0.04), (length + 0.05, 0.3, 0.08)).mesh(
+                Surface(Material.PLAIN, "wall", (0.42, 0.41, 0.39))
+            ),
+        ]
+    )
+
+
+def bench() -> Mesh:
+    wood = Surface(Material.PLAIN, "ignore", (0.20, 0.11, 0.05), lidar="static.other")
+    steel = Surface(Material.PLAIN, "ignore", (0.06, 0.06, 0.06), lidar="static.other")
+    meshes = [box((0, y, 0.45), (1.6, 0.12, 0.04)).mesh(wood) for y in (-0.2, -0.05, 0.1)]
+    meshes += [box((0, 0.22, z), (1.6, 0.04, 0.12)).mesh(wood) for z in (0.65, 0.82)]
+    meshes += [box((x, 0, 0.23), (0.06, 0.45, 0.44)).mesh(steel) for x in (-0.65, 0.65)]
+    return merge(meshes)
+
+
+def bin_() -> Mesh:
+    """A litter bin or bollard-sized cabinet."""
+    return tube((0, 0, 0), (0, 0, 0.95), 0.24, 0.27, 10).mesh(
+        Surface(Material.PLAIN, "ignore", (0.03, 0.07, 0.05), lidar="static.other")
+    )
+
+
+def shelter() -> Mesh:
+    """A bus stop: a glazed shelter that opens to local -y."""
+    steel = Surface(Material.PLAIN, "building", (0.12, 0.13, 0.14))
+    glass = Surface(Material.GLASS, "building", (0.10, 0.13, 0.14))
+    meshes = [box((0, 0.2, 2.45), (4.2, 1.5, 0.1)).mesh(steel), box((0, 0.85, 1.2), (4.0, 0.03, 1.9)).mesh(glass)]
+    meshes += [box((x, 0.85, 1.2), (0.08, 0.08, 2.4)).mesh(steel) for x in (-2, -0.7, 0.7, 2)]
+    meshes.append(
+        box((-2, 0.35, 1.2), (0.08, 1.0, 1.9)).mesh(Surface(Material.SIGN, "building", (0.4, 0.1, 0.1), style=9))
+    )
+    meshes.append(box((0.3, 0.6, 0.5), (2.4, 0.35, 0.06)).mesh(steel))
+    return merge(meshes)

@@ -1,0 +1,155 @@
+"""Ray casting through Open3D: which triangle a ray meets, fixed and moving meshes together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from perception.errors import MissingExtra, require
+from perception.world.mesh import Mesh, merge
+from perception.world.scene import Scene
+
+REACH_M = 160.0
+"""Actors farther from the ego than this are left out of a frame."""
+SYSTEM_PACKAGES = "libusb-1.0-0 libgl1 libegl1 libgomp1 libx11-6"
+
+
+def open3d() -> ModuleType:
+    """Import Open3D.
+
+    Raises:
+        MissingExtra: naming the pip extra, or the Debian packages where only system libraries are missing.
+    """
+    try:
+        return require("open3d", "world")
+    except MissingExtra as error:
+        if ".so" in str(error):
+            raise MissingExtra(
+                f"open3d could not be imported ({error.__cause__}); it needs system libraries: "
+                f"apt-get install {SYSTEM_PACKAGES}"
+            ) from error
+        raise
+
+
+class Caster:
+    """A mesh in a ray casting structure. One thread, so that the same rays give the same bytes everywhere."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        library = open3d()
+        self._tensor = library.core.Tensor
+        self.mesh = mesh
+        self.scene = library.t.geometry.RaycastingScene(nthreads=1)
+        self.scene.add_triangles(
+            self._tensor(np.ascontiguousarray(mesh.vertices, np.float32)),
+            self._tensor(np.ascontiguousarray(mesh.faces, np.uint32)),
+        )
+
+    def cast(self, rays: np.ndarray) -> dict[str, Any]:
+        """Nearest hits of ``(N, 6)`` float32 rays."""
+        return self.scene.cast_rays(self._tensor(rays), nthreads=1)
+
+    def occluded(self, rays: np.ndarray, far: float) -> np.ndarray:
+        """``(N,)`` bool: whether anything lies on the ray within ``far``, in units of its direction."""
+        return self.scene.test_occlusions(self._tensor(rays), tnear=0.0, tfar=far, nthreads=1).numpy()
+
+
+@dataclass
+class Hits:
+    """What ``N`` rays met.
+
+    Shape:
+        - t: ``(N,)`` float32 in units of the ray direction, infinite where nothing was met.
+        - hit: ``(N,)`` bool.
+        - uv: ``(N, 2)`` texture coordinates; normal, flat_normal: ``(N, 3)``; color: ``(N, 3)``.
+        - material, semantic, lidar, style, instance: ``(N,)``.
+        - face: ``(N,)`` int64, unique per triangle over fixed and moving meshes.
+    """
+
+    t: np.ndarray
+    hit: np.ndarray
+    uv: np.ndarray
+    normal: np.ndarray
+    flat_normal: np.ndarray
+    color: np.ndarray
+    material: np.ndarray
+    semantic: np.ndarray
+    lidar: np.ndarray
+    style: np.ndarray
+    instance: np.ndarray
+    face: np.ndarray
+
+
+class Frame:
+    """The world at an instant, ready for rays."""
+
+    def __init__(self, scene: Scene, time_s: float) -> None:
+        if "static" not in scene._caches:
+            scene._caches["static"] = Caster(scene.static)
+        casters = [scene._caches["static"]]
+        ego = scene.global_from_ego(time_s)[:2, 3]
+        meshes = []
+        for actor in scene.moving:
+            matrix = actor.global_from_local(scene.road, time_s)
+            if np.hypot(*(matrix[:2, 3] - ego)) < REACH_M:
+                meshes.append(actor.mesh(time_s).moved(matrix))
+        if meshes:
+            casters.append(Caster(merge(meshes)))
+        self.casters: list[Caster] = casters
+
+    def cast(self, rays: np.ndarray) -> Hits:
+        """Nearest hits of ``(N, 6)`` float32 rays (origin, direction)."""
+        results = [caster.cast(rays) for caster in self.casters]
+        distance = np.stack([result["t_hit"].numpy() for result in results])
+        winner = distance.argmin(axis=0)
+        t = distance.min(axis=0)
+        hit = np.isfinite(t)
+        count = len(rays)
+        hits = Hits(
+            t=t,
+            hit=hit,
+            uv=np.zeros((count, 2), np.float32),
+            normal=np.zeros((count, 3), np.float32),
+            flat_normal=np.zeros((count, 3), np.float32),
+            color=np.zeros((count, 3), np.float32),
+            material=np.zeros(count, np.uint8),
+            semantic=np.zeros(count, np.uint8),
+            lidar=np.zeros(count, np.uint8),
+            style=np.zeros(count, np.int32),
+            instance=np.zeros(count, np.uint16),
+            face=np.full(count, -1, np.int64),
+        )
+        base = 0
+        for k, (caster, result) in enumerate(zip(self.casters, results, strict=True)):
+            rows = np.flatnonzero(hit & (winner == k))
+            if len(rows):
+                mesh = caster.mesh
+                face = result["primitive_ids"].numpy()[rows].astype(np.int64)
+                b = result["primitive_uvs"].numpy()[rows]
+                weights = np.stack([1 - b[:, 0] - b[:, 1], b[:, 0], b[:, 1]], axis=1)[:, :, None]
+                hits.uv[rows] = (mesh.uv[face] * weights).sum(axis=1)
+                normal = (mesh.normals[face] * weights).sum(axis=1)
+                hits.normal[rows] = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+                hits.flat_normal[rows] = result["primitive_normals"].numpy()[rows]
+                for name in ("color", "material", "semantic", "lidar", "style", "instance"):
+                    getattr(hits, name)[rows] = getattr(mesh, name)[face]
+                hits.face[rows] = face + base
+            base += len(caster.mesh)
+        facing = (hits.flat_normal * rays[:, 3:]).sum(axis=1) > 0
+        hits.flat_normal[facing] *= -1
+        # A shading normal follows the geometric one to the viewer's side.
+        behind = (hits.normal * hits.flat_normal).sum(axis=1) < 0
+        hits.normal[behind] *= -1
+        return hits
+
+    def occluded(self, origins: np.ndarray, direction: np.ndarray, far: float = np.inf) -> np.ndarray:
+        """``(N,)`` bool: whether anything lies from ``(N, 3)`` origins in one direction."""
+        rays = np.concatenate([origins, np.broadcast_to(direction, origins.shape)], axis=1).astype(np.float32)
+        blocked = np.zeros(len(rays), bool)
+        for caster in self.casters:
+            rows = np.flatnonzero(~blocked)
+            if len(rows):
+                blocked[rows] = caster.occluded(rays[rows], far)
+        return blocked

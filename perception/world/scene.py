@@ -1,0 +1,175 @@
+"""A scene of the procedural world: one road with everything on it, over a stretch of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.geometry.frames import transform, yaw_rotation
+from perception.world.actors import Actor, Box3D
+from perception.world.ground import ground_meshes
+from perception.world.layout import LayoutBuilder
+from perception.world.mesh import Mesh, merge
+from perception.world.motion import Track
+from perception.world.road import Road, make_road
+from perception.world.sky import WEATHERS, Daylight
+from perception.world.traffic import TrafficBuilder
+
+DISTRICTS = ("downtown", "residential", "avenue", "industrial")
+MAX_DURATION_S = 120.0
+MARGIN_M = 80.0
+"""Ground kept free between the scene and the edges of its map; all global coordinates are positive."""
+
+
+@dataclass
+class Scene:
+    """A place, its light, its road users and the ego's drive through it.
+
+    Args:
+        seed, index: what it was built from.
+        duration_s: last instant that may be asked for; the first is 0.
+        weather: ``clear`` or ``overcast``.
+        district: kind of neighbourhood.
+        road, daylight: layout and light.
+        static: mesh of everything that never moves, parked vehicles included, in the global frame.
+        facades: ``(B, 12)`` window layouts, see :data:`perception.world.buildings.FACADE_COLUMNS`.
+        actors: every detection object; ids start at 1 and are positions in this list plus 1.
+        ego: the ego's way along the road.
+        lane_colors: colours of the centre line and of the other markings.
+    """
+
+    seed: int
+    index: int
+    duration_s: float
+    weather: str
+    district: str
+    road: Road
+    daylight: Daylight
+    static: Mesh
+    facades: np.ndarray
+    actors: list[Actor]
+    ego: Track
+    style: dict[str, float]
+    _caches: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def global_from_ego(self, time_s: float) -> np.ndarray:
+        """``(4, 4)`` float64 pose; the ego's origin is on the ground below its rear axle."""
+        position, yaw, velocity = self.ego.place(self.road, time_s)
+        _, sideways = self.ego.across(time_s)
+        speed = float(np.linalg.norm(velocity))
+        yaw += float(np.arcsin(np.clip(sideways / speed, -0.05, 0.05))) if speed > 1.0 else 0.0
+        return transform(np.array([*position, 0.0]), yaw_rotation(yaw))
+
+    def speed_mps(self, time_s: float) -> float:
+        """Speed of the ego's origin over ground."""
+        return float(np.linalg.norm(self.ego.place(self.road, time_s)[2]))
+
+    def box(self, actor: Actor, time_s: float) -> Box3D:
+        """Where an actor's box is, in the global frame."""
+        return actor.box(self.road, time_s)
+
+    @property
+    def moving(self) -> list[Actor]:
+        """Actors that are not part of ``static``."""
+        return [actor for actor in self.actors if actor.track is not None]
+
+
+def scene_rng(seed: int, index: int, part: int) -> np.random.Generator:
+    return np.random.default_rng([seed, index, part])
+
+
+def build_scene(seed: int, index: int, duration_s: float, weather: str = "clear") -> Scene:
+    """Build a scene; the same arguments give the same scene.
+
+    Args:
+        seed: of the world, at least 0.
+        index: of the scene in the world, at least 0.
+        duration_s: how long it lasts, up to :data:`MAX_DURATION_S`.
+        weather: ``clear``, ``overcast`` or ``random``.
+
+    Raises:
+        InputError: for values out of range.
+    """
+    check_scene_arguments(seed, index, duration_s, weather)
+    rng = scene_rng(seed, index, 0)
+    if weather == "random":
+        weather = str(rng.choice(WEATHERS))
+    # Neighbouring scenes differ in district, so that a handful of them already covers all kinds.
+    district = DISTRICTS[(index + int(np.random.default_rng([seed, 77]).integers(4))) % 4]
+    daylight = Daylight.random(rng, weather)
+    density = float(rng.uniform(0.15, 0.95))
+    greenery = float(rng.uniform(0.1, 1.0) if district != "downtown" else rng.uniform(0.0, 0.7))
+    start = 70.0
+    road = make_road(scene_rng(seed, index, 1), start + 21.0 * duration_s + 190.0, district, start)
+    _recenter(road)
+    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), road, density, start, duration_s)
+    traffic = traffic_builder.build()
+    layout = LayoutBuilder(scene_rng(seed, index, 3), road, district, greenery, traffic_builder.red)
+    meshes, facades = layout.build()
+    look = scene_rng(seed, index, 4)
+    paved = district == "downtown" or (district == "industrial" and look.random() < 0.5)
+    meshes += ground_meshes(road, _ground_colors(look), paved)
+    for actor in traffic.actors:
+        if actor.track is None:
+            meshes.append(actor.poses[0].moved(actor.global_from_local(road, 0.0)))
+    style = {
+        "yellow": float(look.random() < 0.45), "wear": float(look.uniform(0.0, 0.55)),
+        "edge_line": float(look.random() < 0.7),
+        "stain": float(look.uniform(0.3, 1.0)), "patches": float(look.uniform(0.0, 1.0)),
+        "seed": float(look.integers(512)),
+        "dash": float(look.choice([2.0, 3.0, 3.0, 4.5])), "paving": float(look.choice([0.4, 0.6, 1.5])),
+        "bike_paint": float(look.choice([0.0, 0.0, 1.0, 2.0])), "arrows": float(look.random() < 0.6),
+    }  # fmt: skip
+    return Scene(
+        seed,
+        index,
+        float(duration_s),
+        weather,
+        district,
+        road,
+        daylight,
+        merge(meshes),
+        facades,
+        traffic.actors,
+        traffic.ego,
+        style,
+    )
+
+
+def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str) -> None:
+    """Raise InputError for arguments that :func:`build_scene` does not take."""
+    if seed < 0 or index < 0:
+        raise InputError(f"seed {seed} and scene index {index} must not be negative")
+    if not 0 <= duration_s <= MAX_DURATION_S:
+        raise InputError(f"a scene of {duration_s} s is not possible; use 0 to {MAX_DURATION_S:g} s")
+    if weather not in (*WEATHERS, "random"):
+        raise InputError(f"unknown weather {weather!r}; use one of {', '.join((*WEATHERS, 'random'))}")
+
+
+def _recenter(road: Road) -> None:
+    """Shift the road so that all of the scene has positive coordinates."""
+    road.x += MARGIN_M - road.x.min()
+    road.y += MARGIN_M + 40.0 - road.y.min()
+
+
+def _ground_colors(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    tone = rng.uniform(0.055, 0.16)
+    asphalt = np.array([1.0, rng.uniform(0.97, 1.01), rng.uniform(0.93, 1.05)]) * tone
+    paving = np.array([0.36, 0.34, 0.31]) * rng.uniform(0.7, 1.2) * np.array([1.0, 1.0, rng.uniform(0.85, 1.08)])
+    if rng.random() < 0.15:
+        paving = np.array([0.30, 0.17, 0.13]) * rng.uniform(0.8, 1.2)
+    grass = np.array(
+        [[0.085, 0.125, 0.03], [0.13, 0.14, 0.045], [0.06, 0.11, 0.03], [0.17, 0.14, 0.07]][int(rng.integers(4))]
+    )
+    return {
+        "asphalt": asphalt,
+        "side_asphalt": asphalt * rng.uniform(0.8, 1.3),
+        "paving": paving,
+        "kerb": np.array([0.42, 0.41, 0.39]) * rng.uniform(0.8, 1.1),
+        "grass": grass * rng.uniform(0.8, 1.2),
+        "verge": grass * rng.uniform(0.8, 1.2),
+        "yard": paving * rng.uniform(0.7, 1.0),
+    }
