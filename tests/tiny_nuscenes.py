@@ -106,7 +106,7 @@ def write_nuscenes(
     for number, name in enumerate(scenes):
         _write_scene(root, tables, number, name, keyframes, sweeps_between, size, dense, paint)
     if dense:
-        (root / "dense" / "label_set.json").write_text(json.dumps({"name": "road_scene"}))
+        (root / "dense" / "label_set.json").write_text(json.dumps({"label_set": "road_scene"}))
     tables["sample_data"].reverse()  # nothing may rely on the order of the records
     (root / VERSION).mkdir()
     for name, records in tables.items():

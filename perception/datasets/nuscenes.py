@@ -15,11 +15,12 @@ from torch.utils.data import Dataset
 
 from perception.datasets import nuscenes_tables
 from perception.datasets.nuscenes_boxes import projected_boxes
+from perception.datasets.nuscenes_instances import instance_boxes
 from perception.datasets.nuscenes_tables import Frame
 from perception.errors import InputError
 from perception.files import inside, read_image, read_labels
 from perception.taxonomy import get_label_set
-from perception.types import IGNORE_INDEX, Camera, Sample
+from perception.types import IGNORE_INDEX, Boxes, Camera, Sample
 
 DENSE = "dense"
 DEPTH_SCALE = 256.0
@@ -29,7 +30,10 @@ DEPTH_SCALE = 256.0
 class NuScenesDataset(Dataset[Sample]):
     """Camera images of a nuScenes-format data set as samples.
 
-    Boxes are the projected 3D annotations of keyframes; see
+    Boxes go around the visible pixels of each object where an instance image exists and
+    ``dense/label_set.json`` says which object each number is; see
+    :func:`perception.datasets.nuscenes_instances.instance_boxes`. That gives keyframes and sweeps the same boxes
+    and leaves hidden objects out. Elsewhere keyframes have the projected 3D annotations; see
     :func:`perception.datasets.nuscenes_boxes.projected_boxes`. Dense labels come from the side files
     ``dense/{semantic,depth,instance}/<CHANNEL>/<image name>.png`` where they exist, else they are ``None``:
     ``semantic`` is an index of the label set named in ``dense/label_set.json``, ``depth`` uint16 metres times 256,
@@ -68,6 +72,7 @@ class NuScenesDataset(Dataset[Sample]):
         self.tables = nuscenes_tables.open_tables(self.root, version)
         scenes = nuscenes_tables.split_scenes(self.tables, split)
         self.frames: list[Frame] = nuscenes_tables.camera_frames(self.tables, scenes, tuple(cameras), sweeps)
+        self._instance_tokens: dict[str, dict[int, str]] = {}
         self.has_dense = self._check_dense()
         self._drivable = torch.from_numpy(self.label_set.membership(self.label_set.drivable))
         self._lane = torch.from_numpy(self.label_set.membership(self.label_set.lane))
@@ -110,10 +115,17 @@ class NuScenesDataset(Dataset[Sample]):
         depth = self._dense("depth", frame, camera)
         if depth is not None:
             sample.depth_m = torch.from_numpy(depth.astype(np.float32) / np.float32(DEPTH_SCALE))
-        instances = self._dense("instance", frame, camera)
-        if frame.is_keyframe or instances is not None:
-            sample.boxes = projected_boxes(self.tables, frame.token, camera, self.label_set.detection)[0]
+        sample.boxes = self._boxes(frame, camera)
         return sample
+
+    def _boxes(self, frame: Frame, camera: Camera) -> Boxes | None:
+        instances = self._dense("instance", frame, camera)
+        if instances is not None and frame.scene in self._instance_tokens:
+            numbers = self._instance_tokens[frame.scene]
+            return instance_boxes(self.tables, frame.token, instances, numbers, self.label_set.detection)
+        if frame.is_keyframe or instances is not None:
+            return projected_boxes(self.tables, frame.token, camera, self.label_set.detection)[0]
+        return None
 
     def _check_dense(self) -> bool:
         """Whether there are dense labels, and that they are of the label set asked for."""
@@ -121,9 +133,14 @@ class NuScenesDataset(Dataset[Sample]):
         if not path.is_file():
             return False
         try:
-            name = json.loads(path.read_text(encoding="utf-8"))["name"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} must be a JSON object with the label set's name: {error}") from error
+            described = json.loads(path.read_text(encoding="utf-8"))
+            name = described["label_set"]
+            for scene, numbers in described.get("instance_tokens", {}).items():
+                self._instance_tokens[scene] = {int(number): token for number, token in numbers.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} must be a JSON object whose 'label_set' is a label set's name: {error}"
+            ) from error
         if name != self.label_set.name:
             raise InputError(f"{path} says label set {name!r} but {self.label_set.name!r} is asked for")
         return True

@@ -25,10 +25,15 @@ def ground_points(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     return origin[:2] + scale[:, None] * directions[:, :2]
 
 
+def ground_grid(camera: Camera) -> np.ndarray:
+    """``(H, W, 2)`` ground point x (forward) and y (left) in metres under each pixel centre; NaN at or above the
+    horizon."""
+    height, width = camera.size
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    return ground_points(camera, np.stack([x.ravel(), y.ravel()], axis=1)).reshape(height, width, 2)
+
+
 def ground_distance(camera: Camera) -> np.ndarray:
     """``(H, W)`` forward distance in metres from the ego origin to the ground under each pixel centre;
     infinite at or above the horizon."""
-    height, width = camera.size
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    points = ground_points(camera, np.stack([x.ravel(), y.ravel()], axis=1))
-    return np.nan_to_num(points[:, 0], nan=np.inf).reshape(height, width)
+    return np.nan_to_num(ground_grid(camera)[..., 0], nan=np.inf)

@@ -274,7 +274,7 @@ def test_a_label_out_of_range_is_refused(own: Path) -> None:
 
 
 def test_labels_of_another_label_set_are_refused(own: Path) -> None:
-    (own / "dense" / "label_set.json").write_text(json.dumps({"name": "camvid"}))
+    (own / "dense" / "label_set.json").write_text(json.dumps({"label_set": "camvid"}))
     with pytest.raises(InputError, match="says label set 'camvid' but 'road_scene' is asked for"):
         NuScenesDataset(own)
     (own / "dense" / "label_set.json").write_text("[]")
