@@ -42,3 +42,13 @@ def write_camvid(root: Path, frames: int = 4, size: tuple[int, int] = (48, 64)) 
 @pytest.fixture
 def camvid(tmp_path: Path) -> Path:
     return write_camvid(tmp_path / "camvid")
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes of the procedural world, both official mini validation scenes among them."""
+    from perception.world.writer import write_dataset
+
+    root = tmp_path_factory.mktemp("world") / "data"
+    write_dataset(root, scenes=4, keyframes=3, size=(96, 160), seed=1, sweep_hz=4.0)
+    return root
