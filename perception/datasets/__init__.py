@@ -1,0 +1,1 @@
+"""Data sets as samples: one module per format."""

@@ -1,0 +1,1 @@
+"""Losses: plain functions on tensors, and the modules that balance tasks."""

@@ -1,0 +1,1 @@
+"""The real-time loop: source, speed, resolution, engine. Needs a model, never the training code."""

@@ -1,0 +1,1 @@
+"""Drawing: overlays, videos, and the HTML report."""
