@@ -100,7 +100,8 @@ def bench_multitask(model: str, size: tuple[int, int], rounds: int) -> dict[str,
     image = torch.rand(1, 3, *size).to(device, memory_format=torch.channels_last)
 
     def contestant(heads: tuple[str, ...]) -> Callable[[], None]:
-        network = create_model(model, heads=heads).eval().to(device, memory_format=torch.channels_last)
+        network = create_model(model, heads=heads).eval().to(device)
+        network.to(memory_format=torch.channels_last)
 
         def call() -> None:
             with torch.inference_mode():
@@ -124,7 +125,8 @@ def bench_multitask(model: str, size: tuple[int, int], rounds: int) -> dict[str,
 
 def show(result: dict[str, Any]) -> None:
     console = Console()
-    table = Table("contestant", "median ms", title=f"{result['model']} at {result['size']}")
+    console.print(f"{result['model']} at {result['size']}", highlight=False)
+    table = Table("contestant", "median ms")
     for name, value in result["milliseconds"].items():
         table.add_row(name, f"{value:.1f}")
     console.print(table)

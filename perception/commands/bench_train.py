@@ -15,7 +15,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from perception.console import track
-from perception.models.zoo import ZOO
 from perception.tasks.multitask import MultiTask
 from perception.taxonomy import ROAD_SCENE
 from perception.types import Batch
@@ -45,10 +44,7 @@ def random_batch(batch_size: int, size: tuple[int, int], seed: int) -> Batch:
 
 
 def bench_train(model: str, size: tuple[int, int], rounds: int, batch_size: int, precision: str) -> dict[str, Any]:
-    heads = list(ZOO[model].defaults.get("heads", [])) or None if model in ZOO else None
-    options: dict[str, Any] = {"label_set": "road_scene", "balance": "fixed", "heads": heads}
-    if model in ZOO and ZOO[model].kind == "semantic":
-        options["heads"] = ["semantic"]
+    options: dict[str, Any] = {"label_set": ROAD_SCENE.name, "balance": "fixed"}
     batches = [random_batch(batch_size, size, seed) for seed in range(4)]
     bare = BareLoop(MultiTask(model, **options), batches, precision)
     shares = HandOver(batches, rounds, bare)

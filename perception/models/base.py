@@ -51,6 +51,10 @@ class PerceptionModel(nn.Module, ABC):
         """Which of :data:`HEADS` this model has."""
 
     @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that may be frozen, by name; ``backbone`` is always one."""
+
+    @abstractmethod
     def forward(self, image: Tensor) -> dict[str, Any]: ...
 
     def normalise(self, image: Tensor) -> Tensor:

@@ -72,6 +72,9 @@ class MultiTaskModel(PerceptionModel):
     def head_names(self) -> tuple[str, ...]:
         return tuple(self.heads)
 
+    def parts(self) -> dict[str, nn.Module]:
+        return {"backbone": self.backbone, "neck": self.neck, **self.heads}
+
     def forward(self, image: Tensor) -> dict[str, Any]:
         size = (image.shape[-2], image.shape[-1])
         maps = self.neck(self.backbone(self.normalise(image)))

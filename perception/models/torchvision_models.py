@@ -65,6 +65,12 @@ class TorchvisionSegmentation(PerceptionModel):
     def head_names(self) -> tuple[str, ...]:
         return ("semantic",)
 
+    def parts(self) -> dict[str, nn.Module]:
+        return {
+            "backbone": self.network.get_submodule("backbone"),
+            "semantic": self.network.get_submodule("classifier"),
+        }
+
     def forward(self, image: Tensor) -> dict[str, Any]:
         height, width = image.shape[-2:]
         raw = self.network(pad_to_multiple(self.normalise(image), STRIDE))

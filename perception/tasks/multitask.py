@@ -135,12 +135,10 @@ class MultiTask(pl.LightningModule):
     def frozen(self) -> None:
         """Freeze the parts named in ``freeze``; repeated whenever training mode was switched on."""
         for name in self.freeze_names:
-            part = self.model.get_submodule("heads").get_submodule(name) if name in self.model.head_names else None
-            part = part or getattr(self.model, name, None)
-            if not isinstance(part, nn.Module):
-                known = ", ".join(("backbone", "neck", *self.model.head_names))
-                raise InputError(f"cannot freeze {name!r}; the model has {known}")
-            freeze(part)
+            parts = self.model.parts()
+            if name not in parts:
+                raise InputError(f"cannot freeze {name!r}; the model has {', '.join(parts)}")
+            freeze(parts[name])
 
     # Training
 

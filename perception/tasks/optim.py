@@ -25,8 +25,7 @@ def parameter_groups(
         extra: further trained parameters at the full rate without decay, such as task weights.
         stem_lr_scale: rate of the first layer relative to ``lr``; 1 trains all layers alike.
     """
-    backbone = getattr(model, "backbone", None)
-    order = {id(p): i for i, p in enumerate(backbone.parameters())} if backbone is not None else {}
+    order = {id(parameter): i for i, parameter in enumerate(model.parts()["backbone"].parameters())}
     last = max(len(order) - 1, 1)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():

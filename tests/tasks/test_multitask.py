@@ -78,6 +78,9 @@ def test_freezing_leaves_parts_unchanged_and_out_of_the_optimiser() -> None:
     task.on_train_epoch_start()
     assert not task.model.backbone.training
     assert task.model.heads["semantic"].training
+    torchvision = MultiTask("lraspp_mobilenetv3_large", "camvid", freeze=["backbone"])
+    assert not any(p.requires_grad for p in torchvision.model.parts()["backbone"].parameters())
+    assert any(p.requires_grad for p in torchvision.model.parameters())
     with pytest.raises(ValueError, match="cannot freeze 'wheels'"):
         MultiTask("multitask_resnet18_slim", "camvid", heads=["semantic"], freeze=["wheels"])
 
