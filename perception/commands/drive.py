@@ -137,7 +137,7 @@ def show(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     def ms(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1f} ms"
+        return "-" if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
 
     latency, deadline, speed = result["latency"], result["deadline"], result["speed"]
     table = Table("", "", title=escape(f"{result['model']} on {result['source']}"), show_header=False)

@@ -9,6 +9,8 @@ from perception.errors import InputError
 from perception.geometry.size import parse_size
 
 POLICIES = "fixed:HxW"
+MIN_SIDE_PX = 32
+"""Below this a network's last feature map would be empty or a single cell."""
 
 
 @dataclass(frozen=True)
@@ -86,4 +88,6 @@ def parse_policy(text: str) -> Policy:
     if not separator:
         raise InputError("policy 'fixed' names no size; write fixed:HxW, such as fixed:360x640")
     height, width = parse_size(rest)
+    if min(height, width) < MIN_SIDE_PX:
+        raise InputError(f"policy {text!r} is too small; each side must be at least {MIN_SIDE_PX} pixels")
     return FixedPolicy(Plan(f"{height}x{width}", (height, width)))

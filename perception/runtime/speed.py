@@ -131,7 +131,8 @@ def speeds_from_positions(
     seconds = (times_us - (times_us[0] if len(times_us) else 0)) / 1e6
     for time_us in at_us:
         time_s = (time_us - int(times_us[0])) / 1e6 if len(times_us) else 0.0
-        low, high = np.searchsorted(seconds, [time_s - window_s, time_s + window_s])
+        low = int(np.searchsorted(times_us, time_us - round(window_s * 1e6), side="left"))
+        high = int(np.searchsorted(times_us, time_us + round(window_s * 1e6), side="right"))
         if high - low < 2 or seconds[high - 1] - seconds[low] < 0.03:
             near = int(np.searchsorted(seconds, time_s))
             low, high = max(min(low, near - 1), 0), min(max(high, near + 2), len(seconds))

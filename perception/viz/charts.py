@@ -61,6 +61,7 @@ def line_chart(
     limit: float | None = None,
     limit_label: str = "",
     ticks_at: Sequence[tuple[float, str]] = (),
+    span: tuple[float, float] | None = None,
     height: int = 250,
 ) -> str:
     """Lines over time.
@@ -69,12 +70,13 @@ def line_chart(
         unit: of the values, at the top of the axis.
         limit: drawn as a dashed line with ``limit_label``.
         ticks_at: moments marked on the time axis, with their hover text.
+        span: first and last second of the time axis; default those of the points.
     """
     times = [x for line in series for x in line.x]
     values = [y for line in series for y in line.y if y is not None]
     if not values:
         return '<p class="empty">No values.</p>'
-    axis = _TimeAxis(min(times), max(times))
+    axis = _TimeAxis(*(span or (min(times), max(times))))
     levels = nice_ticks(max([*values, limit or 0.0]) * 1.02)
     top, bottom = 22, height - 26
 
@@ -91,12 +93,13 @@ def line_chart(
     if limit is not None:
         y = level(limit)
         parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="limit-label" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">'
-                     f"{escape(limit_label)}</text>")  # fmt: skip
     for index, line in enumerate(series):
         parts.append(_path(line, axis, level, index))
     for x, title in ticks_at:
         parts.append(f'<g><title>{escape(title)}</title><path class="skip" d="M{axis(x):.1f},{bottom - 9}v9"/></g>')
+    if limit is not None:
+        parts.append(f'<text class="limit-label" x="{WIDTH - RIGHT}" y="{level(limit) - 5:.1f}" text-anchor="end">'
+                     f"{escape(limit_label)}</text>")  # fmt: skip
     parts.extend(_targets(line, axis, level, top, bottom) for line in series)
     parts.append("</svg>")
     if len(series) > 1:

@@ -31,7 +31,7 @@ class KeyFrameCollector:
     the stride doubles.
 
     Args:
-        count: pictures wanted, besides the slowest.
+        count: pictures wanted, the slowest among them.
         max_side: longer pictures are scaled down, which keeps the report small.
     """
 
@@ -58,10 +58,12 @@ class KeyFrameCollector:
         """The chosen pictures in order; the slowest says so in its caption."""
         if not self._kept:
             return []
-        wanted = np.unique(np.linspace(0, len(self._kept) - 1, min(self._count, len(self._kept))).round().astype(int))
+        wanted = np.linspace(0, len(self._kept) - 1, min(self._count, len(self._kept))).round().astype(int)
         chosen = {self._kept[position].index: self._kept[position] for position in wanted}
         if self._slowest is not None:
             _, index, picture, caption = self._slowest
+            if index not in chosen and len(chosen) >= self._count:
+                del chosen[min(chosen, key=lambda other: abs(other - index))]
             slowest = chosen.get(index) or KeyFrame(index, self._encode(picture), caption)
             chosen[index] = replace(slowest, caption=f"{caption} · slowest")
         return [chosen[index] for index in sorted(chosen)]

@@ -13,7 +13,7 @@ from perception.types import Boxes, Prediction
 
 DRIVABLE: RGB = (46, 204, 113)
 LANE: RGB = (255, 214, 10)
-TINT, DRIVABLE_OPACITY, LANE_OPACITY = 0.42, 0.5, 0.9
+TINT, DRIVABLE_OPACITY, LANE_OPACITY = 0.38, 0.45, 0.9
 BOX_COLORS: tuple[RGB, ...] = (
     (77, 171, 247), (255, 146, 43), (255, 212, 59), (204, 93, 232), (148, 216, 45),
     (255, 107, 107), (32, 201, 151), (240, 101, 149), (255, 169, 77), (206, 212, 218),

@@ -61,7 +61,7 @@ def render_report(
         _header(run),
         _tiles(summary),
         _accuracy(metrics),
-        _shots(pictures),
+        _shots(pictures, wide=len(summary["cameras"]) > 1),
         _latency(frames, summary),
         _speed(frames, summary),
         _tables(summary),
@@ -108,14 +108,16 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         spread += f"{', ' if spread else ''}unknown for {speed['unknown']} frames"
     skipped = summary["skipped"]
     tiles = [
-        ("frames", str(summary["frames"]), f"{skipped} skipped" if skipped else "none skipped", "warn" * bool(skipped)),
+        ("frames answered", str(summary["answered"]), f"of {summary['frames']}", ""),
+        ("frames skipped", str(skipped), "could not be read" if skipped else "every frame could be read",
+         "warn" if skipped else "good"),
+        ("plan", " · ".join(summary["plan"]) or "–", _shares(summary["plan"]), ""),
+        ("mean speed", "–" if mean is None else f"{mean * 3.6:.0f} km/h", spread, ""),
         ("median latency", _ms(latency["p50_ms"]), f"mean {_ms(latency['mean_ms'])}", ""),
         ("p99 latency", _ms(latency["p99_ms"]), f"max {_ms(latency['max_ms'])}", "warn" if over else "good"),
         ("deadline missed", f"{late:.1%}", f"{deadline['missed']} frames over {_ms(deadline['ms'])}",
          "good" if not late else "warn" if late < 0.5 else "bad"),
         ("frames per second", "–" if summary["fps"] is None else f"{summary['fps']:.1f}", "loop, without drawing", ""),
-        ("mean speed", "–" if mean is None else f"{mean * 3.6:.0f} km/h", spread, ""),
-        ("plan", " · ".join(summary["plan"]) or "–", _shares(summary["plan"]), ""),
     ]  # fmt: skip
     items = "".join(
         f'<div class="tile"><span>{escape(name)}</span><b class="{style}">{escape(value)}</b>'
@@ -154,7 +156,7 @@ def _metric_table(values: Mapping[str, Any]) -> str:
     return f'<div class="scroll"><table><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _shots(pictures: Sequence[KeyFrame]) -> str:
+def _shots(pictures: Sequence[KeyFrame], wide: bool) -> str:
     if not pictures:
         return ""
     figures = "".join(
@@ -163,7 +165,15 @@ def _shots(pictures: Sequence[KeyFrame]) -> str:
         f"<figcaption>{escape(shot.caption)}</figcaption></figure>"
         for shot in pictures
     )
-    return f'<section><h2>Key frames</h2><div class="shots">{figures}</div></section>'
+    return f'<section><h2>Key frames</h2><div class="shots{" wide" * wide}">{figures}</div></section>'
+
+
+def _span(frames: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The time axis that all charts share: it ends where the last frame's interval ends."""
+    seconds = _seconds(frames)
+    if len(seconds) < 2 or seconds[-1] <= seconds[0]:
+        return 0.0, 1.0
+    return seconds[0], seconds[-1] + (seconds[-1] - seconds[0]) / (len(seconds) - 1)
 
 
 def _seconds(frames: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -190,7 +200,7 @@ def _latency(frames: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) ->
         if frame["status"] == "SKIPPED"
     ][:200]
     deadline_ms = summary["deadline"]["ms"]
-    chart = line_chart(series, "ms", deadline_ms, f"deadline {_ms(deadline_ms)}", skipped)
+    chart = line_chart(series, "ms", deadline_ms, f"deadline {_ms(deadline_ms)}", skipped, _span(frames))
     note = "From frame in hand to answer on the host; filled dots missed the deadline, ticks on the axis were skipped."
     return f'<section><h2>Latency</h2>{chart}<p class="note">{note}</p></section>'
 
@@ -215,20 +225,17 @@ def _speed(frames: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> s
     if any(speed is not None for speed in speeds):
         titles = ["" if speed is None else f"{x:.2f} s · {speed:.1f} km/h · {speed / 3.6:.2f} m/s"
                   for (x, _), speed in zip(rows, speeds, strict=True)]  # fmt: skip
-        chart = line_chart([Series("speed", [x for x, _ in rows], speeds, titles)], "km/h", height=180)
+        chart = line_chart(
+            [Series("speed", [x for x, _ in rows], speeds, titles)], "km/h", span=_span(frames), height=180
+        )
     else:
         chart = '<p class="empty">The speed is not known for any frame.</p>'
-    plans = timeline(_plan_spans(rows), rows[0][0], _end(rows)) if rows else ""
+    start, end = _span(frames)
+    plans = timeline(_plan_spans(rows, end), start, end) if rows else ""
     return f"<section><h2>Speed</h2>{chart}<h3>Plan</h3>{plans}</section>"
 
 
-def _end(rows: Sequence[tuple[float, Mapping[str, Any]]]) -> float:
-    """Where the last frame's interval ends, taking it as long as the average one."""
-    span = rows[-1][0] - rows[0][0]
-    return rows[-1][0] + (span / (len(rows) - 1) if len(rows) > 1 and span > 0 else 1.0)
-
-
-def _plan_spans(rows: Sequence[tuple[float, Mapping[str, Any]]]) -> list[Span]:
+def _plan_spans(rows: Sequence[tuple[float, Mapping[str, Any]]], end: float) -> list[Span]:
     names: list[str] = []
     spans: list[Span] = []
     begin = 0
@@ -240,7 +247,7 @@ def _plan_spans(rows: Sequence[tuple[float, Mapping[str, Any]]]) -> list[Span]:
         if name is not None and name not in names:
             names.append(name)
         first, last = rows[begin][1], rows[position - 1][1]
-        until = rows[position][0] if position < len(rows) else _end(rows)
+        until = rows[position][0] if position < len(rows) else end
         title = f"{name or 'skipped'} · frames {first['index']} to {last['index']}"
         if plan:
             title += f" · {plan['reason']}"

@@ -24,14 +24,15 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .chips { display: flex; flex-wrap: wrap; gap: 6px; margin: 12px 0 0; padding: 0; list-style: none; }
 .chips li { background: var(--card); border: 1px solid var(--rule); border-radius: 999px; padding: 2px 12px;
   font-size: 13px; color: var(--soft); overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(158px, 1fr)); gap: 12px; }
+.tiles { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 12px; }
+@media (max-width: 760px) { .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; padding: 14px 16px; min-width: 0; }
 .tile b { display: block; font-size: 25px; line-height: 1.25; font-weight: 650; letter-spacing: -0.02em;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .tile span { color: var(--soft); font-size: 13px; } .tile small { color: var(--soft); font-size: 12px; display: block; }
 .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
 .shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px; }
-.shots.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); }
+.shots.wide { grid-template-columns: 1fr; }
 figure { margin: 0; } figure img { width: 100%; display: block; border-radius: 8px; background: #000; }
 figcaption { color: var(--soft); font-size: 12.5px; margin-top: 5px; overflow-wrap: anywhere;
   font-variant-numeric: tabular-nums; }

@@ -1,0 +1,199 @@
+"""The torch engine with a small network whose answers are known in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from perception.errors import InputError
+from perception.runtime.engine import TorchEngine, resolve_device
+from perception.runtime.resolution import Plan
+from perception.taxonomy import CAMVID
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+class Threshold(nn.Module):
+    """Class 3 where red is above 0.5, else 0; boxes with given scores."""
+
+    label_set = CAMVID
+
+    def __init__(self, scores: tuple[float, ...] = (0.9, 0.2, math.nan), heads: tuple[str, ...] = ("boxes",)) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1)
+        self.conv.weight.data = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
+        self.conv.bias.data.zero_()
+        self.scores = scores
+        self.heads = heads
+        self.seen: Tensor | None = None
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        self.seen = image.detach().float().cpu().clone() if image.device.type == "cpu" else None
+        return {"red": self.conv(image)}
+
+    def decode(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        red = outputs["red"][:, 0]
+        decoded = {"semantic": (3 * (red > 0.5)).to(torch.uint8)}
+        if "drivable" in self.heads:
+            decoded["drivable"] = (red > 0.5).to(torch.uint8)
+        if "boxes" in self.heads:
+            count = len(self.scores)
+            corners = torch.arange(4 * count, dtype=torch.float32, device=red.device).reshape(1, count, 4)
+            decoded["boxes"] = corners
+            decoded["scores"] = torch.zeros_like(corners[..., 0]) + corners.new_tensor(self.scores)
+            decoded["labels"] = torch.zeros((1, count), dtype=torch.int64, device=red.device)
+        return decoded
+
+
+def picture(height: int = 40, width: int = 60) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, width // 2 :, 0] = 255
+    return image
+
+
+PLAN = Plan("32x48", (32, 48))
+
+
+def check(engine: TorchEngine) -> None:
+    prediction = engine(picture(), PLAN)
+    assert prediction.semantic is not None
+    assert prediction.semantic.shape == PLAN.size
+    assert prediction.semantic.dtype == np.uint8
+    expected = np.zeros(PLAN.size, np.uint8)
+    expected[:, 24:] = 3
+    assert np.array_equal(prediction.semantic, expected)
+    assert prediction.drivable is None
+    assert prediction.boxes is not None
+    assert prediction.boxes.xyxy.tolist() == [[0, 1, 2, 3]]  # 0.2 is below the threshold, NaN is dropped
+    assert prediction.boxes.scores == pytest.approx([0.9], abs=1e-2)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_answers_at_the_plan_size(channels_last: bool) -> None:
+    engine = TorchEngine(Threshold(), "cpu", channels_last=channels_last)
+    engine.warm_up(PLAN)
+    check(engine)
+
+
+def test_bf16_on_the_cpu_answers_the_same() -> None:
+    engine = TorchEngine(Threshold(), "cpu", precision="bf16")
+    check(engine)
+    assert engine.info["precision"] == "bf16"
+
+
+def test_the_network_sees_an_antialiased_picture_in_0_to_1() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    model = Threshold()
+    TorchEngine(model, "cpu")(image, PLAN)
+    expected = np.asarray(Image.fromarray(image).resize((48, 32), Image.Resampling.BILINEAR)) / 255
+    assert model.seen is not None
+    assert np.abs(model.seen[0].permute(1, 2, 0).numpy() - expected).max() < 1.5 / 255  # Pillow rounds to uint8
+
+
+def test_a_picture_of_the_plan_size_is_not_touched() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*PLAN.size, 3), dtype=np.uint8)
+    model = Threshold()
+    TorchEngine(model, "cpu")(image, PLAN)
+    assert model.seen is not None
+    assert np.array_equal(np.round(model.seen[0].permute(1, 2, 0).numpy() * 255), image)
+
+
+def test_a_read_only_or_strided_picture_is_taken() -> None:
+    engine = TorchEngine(Threshold(), "cpu")
+    mirrored = picture()[:, ::-1]
+    mirrored.flags.writeable = False
+    prediction = engine(mirrored, PLAN)
+    assert prediction.semantic is not None
+    assert (prediction.semantic[:, :24] == 3).all()
+
+
+def test_a_model_without_boxes_has_none() -> None:
+    prediction = TorchEngine(Threshold(heads=("drivable",)), "cpu")(picture(), PLAN)
+    assert prediction.boxes is None
+    assert prediction.drivable is not None
+    assert set(np.unique(prediction.drivable)) == {0, 1}
+
+
+def test_predictions_do_not_share_memory() -> None:
+    engine = TorchEngine(Threshold(), "cpu")
+    first = engine(picture(), PLAN)
+    kept = first.semantic.copy() if first.semantic is not None else None
+    engine(np.zeros((40, 60, 3), np.uint8), PLAN)
+    assert first.semantic is not None
+    assert np.array_equal(first.semantic, kept)
+
+
+def test_what_cannot_be_driven_is_refused() -> None:
+    with pytest.raises(InputError, match="model Conv2d cannot be driven: it has no label_set"):
+        TorchEngine(nn.Conv2d(3, 3, 1))
+    with pytest.raises(InputError, match=r"score 1.5 is outside 0\.\.1"):
+        TorchEngine(Threshold(), score=1.5)
+    with pytest.raises(InputError, match="unknown precision 'int3'"):
+        TorchEngine(Threshold(), precision="int3")
+    with pytest.raises(InputError, match="fp16 is for CUDA"):
+        TorchEngine(Threshold(), "cpu", precision="fp16")
+    for shape, kind in (((40, 60), np.uint8), ((40, 60, 4), np.uint8), ((40, 60, 3), np.float32)):
+        with pytest.raises(InputError, match="is not \\(H, W, 3\\) uint8"):
+            TorchEngine(Threshold(), "cpu")(np.zeros(shape, kind), PLAN)
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99", "mps", ""])
+def test_devices_that_are_not_there(device: str) -> None:
+    with pytest.raises(InputError, match="device"):
+        resolve_device(device)
+
+
+def test_info_is_what_ran() -> None:
+    info: dict[str, Any] = TorchEngine(Threshold(), "cpu").info
+    assert info["device"] == "cpu"
+    assert info["precision"] == "fp32"
+    assert info["parameters"] == 4
+    assert info["threads"] == torch.get_num_threads()
+    assert info["label_set"] == "camvid"
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
+def test_on_cuda_a_graph_is_captured_and_answers_the_same(precision: str) -> None:
+    engine = TorchEngine(Threshold(), "cuda", precision=precision)
+    engine.warm_up(PLAN)
+    assert engine.info["cuda_graphs"] == 1
+    check(engine)
+    other = Plan("64x96", (64, 96))
+    assert engine(picture(), other).semantic.shape == (64, 96)  # type: ignore[union-attr]
+    check(engine)  # the first plan's graph still stands
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_nothing_is_allocated_after_warm_up() -> None:
+    engine = TorchEngine(Threshold(), "cuda")
+    engine.warm_up(PLAN)
+    for _ in range(3):
+        engine(picture(), PLAN)
+    before = torch.cuda.memory_reserved()
+    for _ in range(50):
+        engine(picture(), PLAN)
+    assert torch.cuda.memory_reserved() == before
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_a_model_that_cannot_be_captured_still_runs() -> None:
+    class Looks(Threshold):
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            image.sum().item()  # waits for the device, which a capture forbids
+            return super().forward(image)
+
+    engine = TorchEngine(Looks(), "cuda", precision="fp32")
+    engine.warm_up(PLAN)
+    assert engine.info["cuda_graphs"] == 0
+    check(engine)

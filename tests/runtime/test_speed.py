@@ -1,0 +1,136 @@
+"""Speeds: parsing, interpolation, staleness, and speed from positions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perception.errors import InputError
+from perception.runtime.source import Frame
+from perception.runtime.speed import CsvSpeed, PoseSpeed, parse_speed, speeds_from_positions
+
+
+def frame(timestamp_us: int = 0, speed_mps: float | None = None) -> Frame:
+    return Frame(None, "", timestamp_us, "camera", speed_mps=speed_mps)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("13.9", 13.9), ("0", 0), ("36km/h", 10), ("36 kmh", 10), ("36kph", 10), ("10m/s", 10), ("10mph", 4.4704),
+     ("1e1", 10), (" 5 ", 5)],
+)  # fmt: skip
+def test_constant_speeds(text: str, expected: float) -> None:
+    assert parse_speed(text).at(frame(), 0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-3", "outside 0..100"), ("101", "outside 0..100"), ("1e400", "outside 0..100"), ("can", "not available; use"),
+        ("fast", "not available; use"), ("", "not available"), ("nan", "not available"), ("12 knots", "unknown speed unit"),
+        ("missing.csv", "does not exist"),
+    ],
+)  # fmt: skip
+def test_bad_speeds(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_speed(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_speed_or_an_input_error(text: str) -> None:
+    try:
+        speed = parse_speed(text)
+    except InputError:
+        return
+    value = speed.at(frame(), 0.0)
+    assert value is None or 0 <= value <= 100
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -1.0, 1e6])
+def test_a_pose_speed_that_cannot_be_is_unknown(value: float | None) -> None:
+    assert PoseSpeed().at(frame(speed_mps=value), 0.0) is None
+
+
+def log(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "speed.csv"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_log_is_interpolated_and_goes_stale(tmp_path: Path) -> None:
+    speed = parse_speed(log(tmp_path, "seconds,speed_mps\n0,10\n1,20\n1.5,20\n10,5\n"))
+    assert speed.at(frame(), 0.25) == pytest.approx(12.5)
+    assert speed.at(frame(), 2.0) == 20  # a gap: held
+    assert speed.at(frame(), 9.5) == 5
+    assert speed.at(frame(), 5.0) is None  # inside the gap, more than a second from both ends
+    assert speed.at(frame(), 10.9) == 5
+    assert speed.at(frame(), 11.1) is None
+    assert speed.at(frame(), -1.1) is None
+
+
+def test_absolute_times_use_the_clock_of_the_frames(tmp_path: Path) -> None:
+    start = 1_532_402_927_000_000
+    speed = parse_speed(log(tmp_path, f"timestamp, speed_kmh\n{start},36\n{start + 1_000_000},72\n"))
+    assert speed.at(frame(start + 500_000), 123.0) == pytest.approx(15)
+    assert speed.at(frame(0), 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column timestamp_us or timestamp or seconds; its header is empty"),
+        ("time,speed_mps\n0,1\n", "no column timestamp_us"),
+        ("seconds,speed\n0,1\n", "no column speed_mps or speed_kmh"),
+        ("seconds,speed_mps\n", "has no rows"),
+        ("seconds,speed_mps\n0,1\n0,1\n", "line 3: seconds 0 is not after 0"),
+        ("seconds,speed_mps\n0,fast\n", "line 2: speed_mps 'fast' is not a finite number"),
+        ("seconds,speed_mps\n0,nan\n", "not a finite number"),
+        ("seconds,speed_mps\n0\n", "line 2: speed_mps None is not a finite number"),
+        ("seconds,speed_mps\n0,-1\n", "outside 0..100"),
+    ],
+)
+def test_bad_logs_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_speed(log(tmp_path, text))
+
+
+def test_a_binary_log_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "speed.csv").write_bytes(b"\xff\xfe\x00\x01" * 20)
+    with pytest.raises(InputError, match="not a CSV text file"):
+        parse_speed(str(tmp_path / "speed.csv"))
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=2, max_size=10),
+    st.floats(0, 1),
+)
+def test_a_dense_log_agrees_with_numpy(
+    tmp_path_factory: pytest.TempPathFactory, speeds: list[float], share: float
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "speed.csv"
+    path.write_text("seconds,speed_mps\n" + "\n".join(f"{i * 0.5},{value}" for i, value in enumerate(speeds)))
+    time_s = share * (len(speeds) - 1) * 0.5
+    expected = np.interp(time_s, np.arange(len(speeds)) * 0.5, speeds)
+    assert CsvSpeed(path).at(frame(), time_s) == pytest.approx(expected)
+
+
+def test_speed_of_a_noisy_track_of_many_sensors() -> None:
+    random = np.random.default_rng(0)
+    seconds = np.sort(random.uniform(0, 4, 200))
+    positions = np.stack([12.0 * seconds, 5.0 * seconds, 0 * seconds], axis=1) + random.normal(0, 0.005, (200, 3))
+    speeds = speeds_from_positions((seconds * 1e6).astype(np.int64), positions, [1_000_000, 2_000_000, 3_000_000])
+    assert speeds == pytest.approx([13, 13, 13], abs=0.1)
+
+
+def test_speed_needs_a_track() -> None:
+    one = np.zeros((1, 3))
+    assert speeds_from_positions(np.array([5]), one, [5]) == [None]
+    assert speeds_from_positions(np.zeros(0, np.int64), np.zeros((0, 3)), [5]) == [None]
+    far = np.array([0, 10_000_000])
+    assert speeds_from_positions(far, np.array([[0.0, 0, 0], [50, 0, 0]]), [0, 5_000_000]) == [5.0, 5.0]
+    assert speeds_from_positions(far, np.array([[0.0, 0, 0], [50, 0, 0]]), [30_000_000]) == [None]
