@@ -91,8 +91,8 @@ class CsvSpeed:
 def parse_speed(text: str) -> SpeedSource:
     """The speed source that a command-line value names.
 
-    >>> parse_speed("50km/h").at(Frame(None, "", 0, ""), 0.0)
-    13.888888888888889
+    >>> parse_speed("36km/h").name
+    'constant 10 m/s'
 
     Raises:
         InputError: naming what is available.

@@ -16,7 +16,6 @@ from perception.runtime.engine import TorchEngine, resolve_device
 from perception.runtime.resolution import Plan
 from perception.taxonomy import CAMVID
 
-
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 

@@ -32,7 +32,8 @@ def test_constant_speeds(text: str, expected: float) -> None:
     ("text", "message"),
     [
         ("-3", "outside 0..100"), ("101", "outside 0..100"), ("1e400", "outside 0..100"), ("can", "not available; use"),
-        ("fast", "not available; use"), ("", "not available"), ("nan", "not available"), ("12 knots", "unknown speed unit"),
+        ("fast", "not available; use"), ("", "not available"), ("nan", "not available"),
+        ("12 knots", "unknown speed unit"),
         ("missing.csv", "does not exist"),
     ],
 )  # fmt: skip

@@ -77,6 +77,9 @@ class VideoSource:
                     if picture.time is not None:
                         timestamp_us = round(picture.time * 1e6)
                     last_us = timestamp_us = max(timestamp_us, last_us + 1)
-                    image = picture.to_ndarray(format="rgb24")
-                    yield Frame(image, f"{self._path.name}#{index}", timestamp_us, self.channels[0])
+                    name = f"{self._path.name}#{index}"
+                    if picture.is_corrupt:  # decoded from damaged data: parts of it are made up
+                        yield Frame(None, name, timestamp_us, self.channels[0], error=f"frame {name} is damaged")
+                    else:
+                        yield Frame(picture.to_ndarray(format="rgb24"), name, timestamp_us, self.channels[0])
                     index += 1
