@@ -15,6 +15,7 @@ from rich.table import Table
 from perception.console import track
 from perception.errors import InputError
 from perception.geometry.size import parse_size
+from perception.memory import keep_freed_memory
 
 WHAT = ("multitask", "train")
 
@@ -46,6 +47,7 @@ def main(
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, got {rounds}")
     height_width = parse_size(size)
+    keep_freed_memory()
     if what == "multitask":
         result = bench_multitask(model, height_width, rounds)
     else:

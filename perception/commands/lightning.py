@@ -19,6 +19,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import Logger
 
 from perception.errors import InputError
+from perception.memory import keep_freed_memory
 
 ALLOWED = ("perception.", "pytorch_lightning.", "torch.optim.")
 """Packages whose classes a config may name: reading a config must not run code from anywhere else."""
@@ -75,6 +76,7 @@ def run(name: str, arguments: list[str]) -> None:
         InputError: for a bad config, option, data folder or checkpoint.
     """
     check_config_files(arguments)
+    keep_freed_memory()
     with _quiet(), _argument_errors():
         PerceptionCLI(
             model_class=pl.LightningModule,
@@ -168,6 +170,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*args parameter is intended to run.*")
         warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+        warnings.filterwarnings("ignore", message=".*WeightAveraging callback, but loading.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")

@@ -15,7 +15,7 @@ from perception.console import console
 from perception.errors import InputError
 from perception.losses.balance import FixedBalance, UncertaintyBalance
 from perception.losses.detection import center_loss
-from perception.losses.segmentation import binary_dense, cross_entropy, soft_jaccard
+from perception.losses.segmentation import binary_dense, semantic_loss
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.backbones import freeze
 from perception.models.base import PerceptionModel
@@ -161,11 +161,9 @@ class MultiTask(pl.LightningModule):
         """Loss of every head whose target is in the batch."""
         losses: dict[str, Tensor] = {}
         if "semantic" in outputs and batch.semantic is not None:
-            loss = cross_entropy(outputs["semantic"], batch.semantic, self.class_weights)
-            if self.jaccard:
-                loss = loss + self.jaccard * soft_jaccard(outputs["semantic"], batch.semantic)
+            loss = semantic_loss(outputs["semantic"], batch.semantic, self.class_weights, self.jaccard)
             if "semantic_aux" in outputs:
-                loss = loss + self.aux_weight * cross_entropy(outputs["semantic_aux"], batch.semantic)
+                loss = loss + self.aux_weight * semantic_loss(outputs["semantic_aux"], batch.semantic)
             losses["semantic"] = loss
         for name, weight in (("drivable", 1.0), ("lane", self.lane_weight)):
             target = getattr(batch, name)

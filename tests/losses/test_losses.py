@@ -6,7 +6,7 @@ import torch
 
 from perception.losses.balance import FixedBalance, UncertaintyBalance
 from perception.losses.detection import center_loss, center_targets, heatmap_focal
-from perception.losses.segmentation import binary_dense, cross_entropy, soft_jaccard
+from perception.losses.segmentation import binary_dense, cross_entropy, semantic_loss, soft_jaccard
 from perception.models.heads.center import CenterHead
 
 
@@ -34,7 +34,7 @@ def test_cross_entropy_equals_numpy(dense) -> None:
         for x in range(6)
         if target[b, y, x] != 255
     ]
-    assert float(cross_entropy(logits, target)) == pytest.approx(np.mean(terms), rel=1e-5)
+    assert float(cross_entropy(logits.log_softmax(1), target)) == pytest.approx(np.mean(terms), rel=1e-5)
 
 
 def test_soft_jaccard_equals_numpy(dense) -> None:
@@ -45,17 +45,24 @@ def test_soft_jaccard_equals_numpy(dense) -> None:
     for label in range(3):
         p, t = probability[:, label][valid], (truth == label)[valid]
         overlaps.append((p * t).sum() / (p.sum() + t.sum() - (p * t).sum()))
-    assert float(soft_jaccard(logits, target)) == pytest.approx(1 - np.mean(overlaps), rel=1e-5)
+    assert float(soft_jaccard(logits.log_softmax(1), target)) == pytest.approx(1 - np.mean(overlaps), rel=1e-5)
 
 
 def test_soft_jaccard_ends_match_the_metric() -> None:
     target = torch.randint(0, 3, (1, 8, 8))
     perfect = torch.nn.functional.one_hot(target, 3).permute(0, 3, 1, 2) * 100.0
-    assert float(soft_jaccard(perfect, target)) == pytest.approx(0, abs=1e-5)
-    assert float(soft_jaccard(perfect.roll(1, dims=1), target)) == pytest.approx(1, abs=1e-5)
+    assert float(soft_jaccard(perfect.log_softmax(1), target)) == pytest.approx(0, abs=1e-5)
+    assert float(soft_jaccard(perfect.roll(1, dims=1).log_softmax(1), target)) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, soft_jaccard])
+def test_class_weights_equal_torch_s_own(dense) -> None:
+    logits, target = dense
+    weights = torch.tensor([1.0, 4.0, 0.5, 2.0])
+    expected = torch.nn.functional.cross_entropy(logits, target, weights, ignore_index=255)
+    assert torch.allclose(semantic_loss(logits, target, weights), expected)
+
+
+@pytest.mark.parametrize("loss", [semantic_loss, lambda x, t: soft_jaccard(x.log_softmax(1), t)])
 def test_nothing_labelled_gives_zero_with_gradients(loss) -> None:
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     value = loss(logits, torch.full((1, 4, 4), 255))
@@ -63,6 +70,7 @@ def test_nothing_labelled_gives_zero_with_gradients(loss) -> None:
     assert float(value) == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+    assert logits.grad.isfinite().all()
 
 
 def test_binary_ignores_and_prefers_the_truth() -> None:
