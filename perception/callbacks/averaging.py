@@ -11,6 +11,8 @@ def ema_update(averaged: Tensor, current: Tensor, num_averaged: Tensor | int, de
 
     Without the warm-up the random start still weighs in a short run.
     """
+    if not averaged.is_floating_point():
+        return current  # counters, such as the number of batches that a batch norm has seen
     count = float(num_averaged)
     return averaged.lerp(current.to(averaged.dtype), 1 - min(decay, (1 + count) / (10 + count)))
 
