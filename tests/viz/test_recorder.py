@@ -22,7 +22,7 @@ from perception.viz.recorder import Recorder
 TINY = np.zeros((4, 4, 3), np.uint8)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=120), st.integers(2, 7))
 def test_key_frames_are_spread_and_have_the_slowest(latencies: list[float], count: int) -> None:
     collector = KeyFrameCollector(count)
@@ -34,9 +34,10 @@ def test_key_frames_are_spread_and_have_the_slowest(latencies: list[float], coun
     assert min(count, len(latencies)) >= len(chosen) >= min(count, len(latencies)) - 1
     slowest = [shot for shot in chosen if shot.caption.endswith("slowest")]
     assert [shot.index for shot in slowest] == [int(np.argmax(latencies))]
-    spread = [index for index in indices if index != slowest[0].index]
-    if len(spread) > 2:
-        assert max(np.diff(spread)) <= len(latencies) / 2 + 1
+    # Pictures are kept every (n - 1) / (count - 1) frames at most and shown every second one; the slowest takes the
+    # place of its nearest, so it may lie one further.
+    if len(indices) > 1:
+        assert max(np.diff(indices)) <= max(1, 3 * (len(latencies) - 1) / (count - 1))
 
 
 def test_key_frames_are_jpegs_of_bounded_size() -> None:
