@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -71,7 +72,8 @@ class RunSummary(pl.Callback):
     def _report(self, trainer: pl.Trainer, stage: str, facts: dict[str, float]) -> None:
         if not trainer.is_global_zero:
             return
-        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "test/"))}
+        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "test/"))}
+        values = {key: value for key, value in measured.items() if math.isfinite(value)}
         if values:
             console.print(metrics_table(values))
         if self.folder is not None:

@@ -123,8 +123,10 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"checkpoint {path} cannot be read safely: {reason}") from error
+        # torch's own message advises to read it unsafely, so it is not repeated.
+        raise InputError(
+            f"checkpoint {path} cannot be read safely: it is damaged, or holds more than tensors and plain values"
+        ) from error
     if not isinstance(checkpoint, dict) or RECIPE_KEY not in checkpoint:
         raise InputError(f"{path} is not a checkpoint of this library: it has no {RECIPE_KEY!r}")
     state = checkpoint["state_dict"]

@@ -130,7 +130,7 @@ class MultiTask(pl.LightningModule):
         copied, fresh = load_matching(self.model, read_weights(init_from))
         if not copied:
             raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
-        console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random")
+        console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random", markup=False)
 
     def frozen(self) -> None:
         """Freeze the parts named in ``freeze``; repeated whenever training mode was switched on."""

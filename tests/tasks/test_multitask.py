@@ -135,7 +135,7 @@ def test_evaluation_at_another_size_comes_back_at_the_label_size() -> None:
 
 
 def _short_config(folder: Path, data: Path, **trainer: object) -> Path:
-    config = yaml.safe_load((CONFIGS / "camvid" / "multitask_resnet18_slim_240x320.yaml").read_text())
+    config = yaml.safe_load((CONFIGS / "camvid" / "multitask_resnet18_slim_208x288.yaml").read_text())
     config["data"]["init_args"] |= {"root": str(data), "size": [32, 32], "base_size": [48, 64], "batch_size": 2}
     config["data"]["init_args"]["num_workers"] = 0
     del config["trainer"]["max_time"]
