@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.geometry.frames import transform, yaw_rotation
+from perception.world.ground import KERB_HEIGHT_M
 from perception.world.mesh import Mesh
 from perception.world.motion import Track
 from perception.world.people import Look, bicycle, cyclist, pedestrian
@@ -63,9 +64,9 @@ class Poses:
         return self._built[index]
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest corner over the cycle; limbs that swing as sines are widest at its quarters."""
-        quarters = {self._count * k // 4 for k in range(4)}
-        bounds = [self._make(2 * np.pi * index / self._count).bounds() for index in sorted(quarters)]
+        """Lowest and highest corner over the cycle, from eight of its poses."""
+        phases = {self._count * k // 8 for k in range(8)}
+        bounds = [self._make(2 * np.pi * index / self._count).bounds() for index in sorted(phases)]
         return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
 
 
@@ -108,10 +109,12 @@ class Actor:
         position, yaw, _ = self.track.place(road, time_s)
         return transform(np.array([*position, self.ground_height(road, time_s)]), yaw_rotation(yaw))
 
+    def present(self, road: Road, time_s: float) -> bool:
+        """Whether it is on the modelled stretch of road; traffic comes and goes at its ends."""
+        return self.track is None or 1.0 < self.track.along(time_s)[0] < road.length - 1.0
+
     def ground_height(self, road: Road, time_s: float) -> float:
         """Height of what it stands on: the carriageway or a raised pavement."""
-        from perception.world.ground import KERB_HEIGHT_M
-
         if self.track is None:
             return float(self.pose[2, 3]) if self.pose is not None else 0.0
         s, _ = self.track.along(time_s)
@@ -134,8 +137,7 @@ class Actor:
         """Local mesh in its pose at a time."""
         if len(self.poses) == 1 or self.track is None:
             return self.poses[0]
-        s, _ = self.track.along(time_s)
-        return self.poses[int(np.floor((s / self.cycle_m) % 1.0 * PHASES)) % PHASES]
+        return self.poses[int(np.floor((self.track.travelled(time_s) / self.cycle_m) % 1.0 * PHASES)) % PHASES]
 
     def attribute(self, road: Road, time_s: float) -> str:
         """nuScenes attribute name."""

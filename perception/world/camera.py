@@ -121,5 +121,5 @@ def _develop(scene: Scene, time_s: float, linear: np.ndarray) -> np.ndarray:
     image = tone(linear * (1 - 0.22 * radius2)[:, :, None], scene.daylight.exposure)
     rng = np.random.default_rng([scene.seed, scene.index, 5, round(time_s * 1e6)])
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
-    image = image + noise * (0.006 + 0.008 * np.sqrt(np.maximum(image, 0.0)))
+    image = image + noise * (0.005 + 0.006 * np.sqrt(np.maximum(image, 0.0)))
     return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)

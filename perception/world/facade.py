@@ -208,6 +208,17 @@ def greenhouse(uv: np.ndarray, color: np.ndarray, style: np.ndarray) -> tuple[np
     return tint.astype(np.float32), glass.astype(np.float32)
 
 
+def lettering(uv: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Painted sheet metal of a lorry's body with a company's name on it."""
+    u, v = uv[:, 0], uv[:, 1]
+    letter = (np.mod(u / 0.34, 1) > 0.22) & (hash01(np.floor(u / 0.34), 21) > 0.2) & (np.abs(u - 2.3) < 1.25)
+    letter &= np.abs(v - 1.25) < 0.17
+    rail = (v < 0.06) | (np.mod(u / 1.2, 1) < 0.015)
+    dark = color.mean(axis=1, keepdims=True) < 0.4
+    ink = np.where(dark, np.float32(0.7), color[:, ::-1] * 0.25)
+    return np.where(letter[:, None], ink, color * np.where(rail, 0.8, 1.0)[:, None]).astype(np.float32)
+
+
 def wheel(uv: np.ndarray) -> np.ndarray:
     """Rim and tyre over the unit disc."""
     r = np.hypot(uv[:, 0], uv[:, 1])

@@ -10,12 +10,14 @@ from perception.geometry.frames import transform, yaw_rotation
 from perception.world.mesh import Material
 from perception.world.raycast import Frame
 from perception.world.scene import Scene, scene_rng
+from perception.world.shading import footprints, skin
 
 BEAMS = 32
 AZIMUTHS = 1084
 ELEVATION_DEG = (-30.0, 10.0)
 RANGE_M = 100.0
 RANGE_NOISE_M = 0.02
+BEAM_WIDTH_RAD = 3e-3
 POSITION_M = (0.943713, 0.0, 1.84023)
 
 # nuScenes' LiDAR axes are x right, y forward, z up.
@@ -68,7 +70,10 @@ def scan_lidar(scene: Scene, time_s: float, frame: Frame | None = None) -> Lidar
     retro = np.zeros(len(rings), np.float32)
     for material, share in _RETRO.items():
         retro[hits.material == material] = share
-    albedo = hits.color.mean(axis=1)
+    points = (origins + np.where(hits.hit, hits.t, 0.0)[:, None] * directions).astype(np.float32)
+    surface = skin(scene, hits, points, *footprints(hits, directions, BEAM_WIDTH_RAD))
+    retro += 0.6 * surface.marking  # road paint has glass beads in it
+    albedo = surface.albedo.mean(axis=1)
     returned = albedo * facing + retro * facing**2
     rng = scene_rng(scene.seed, scene.index, 1000 + round(time_s * 1e6))
     luck = rng.random(len(rings), dtype=np.float32)
@@ -77,10 +82,10 @@ def scan_lidar(scene: Scene, time_s: float, frame: Frame | None = None) -> Lidar
     keep = hits.hit & (hits.t < RANGE_M) & (hits.t > 1.0) & seen & (luck > 0.005)
     distance = (hits.t + noise)[keep]
     intensity = np.clip(255 * (returned / (1 + returned))[keep] * (0.85 + 0.3 * luck[keep]), 0, 255).round()
-    points = np.concatenate([local[keep] * distance[:, None], intensity[:, None], rings[keep, None]], axis=1).astype(
+    measured = np.concatenate([local[keep] * distance[:, None], intensity[:, None], rings[keep, None]], axis=1).astype(
         np.float32
     )
-    return LidarScan(points, hits.lidar[keep], hits.instance[keep])
+    return LidarScan(measured, hits.lidar[keep], hits.instance[keep])
 
 
 def points_in_box(points_global: np.ndarray, center: np.ndarray, size: tuple[float, float, float], yaw: float) -> int:

@@ -55,6 +55,10 @@ class Track:
         angle = omega * time_s + self.sway_phase
         return self.d + self.sway * float(np.sin(angle)), self.sway * omega * float(np.cos(angle))
 
+    def travelled(self, time_s: float) -> float:
+        """Metres covered, up to a constant; it drives the gait."""
+        return self.along(time_s)[0]
+
     def place(self, road: Road, time_s: float) -> tuple[np.ndarray, float, np.ndarray]:
         """Global ``(2,)`` position, yaw, and ``(2,)`` velocity in m/s."""
         s, s_rate = self.along(time_s)

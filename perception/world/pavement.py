@@ -79,7 +79,7 @@ def _asphalt(
         inside = (np.mod(s / 7.0 + seed, 1) < 0.25 + 0.6 * hash01(cell_s, cell_d, 5)) & (np.mod(d / 2.6, 1) < 0.8)
         level = np.where(there & inside, level * (0.72 + 0.7 * hash01(cell_s, cell_d, 9)), level)
     crack = np.abs(sample(tile(8, 1.2), s * 5 + seed, d * 5) - 0.5)
-    level *= 1 - 0.5 * (crack < 0.0035 + 0 * detail) * detail * style["wear"] * 2
+    level *= 1 - 0.5 * (crack < 0.003) * (broad > 0.06) * detail * style["wear"] * 2
     cell = np.floor(s / 23.0)
     cover_s, cover_d = (cell + 0.2 + 0.6 * hash01(cell, 3)) * 23.0, (hash01(cell, 4) - 0.5) * 9
     lid = np.hypot(s - cover_s, d - cover_d)
@@ -124,7 +124,7 @@ def _markings(
         if section.parking_width > 1:
             inner = section.lanes_width + section.bike_width
             edge = band(d, road.offset(side, inner), 0.1, footprint) * (section.bike_width > 1.2)
-            bay = dashes(s + 1.0, 6.2, 0.1, grazing) * interval(np.abs(d) - road.median, inner, section.kerb, footprint)
+            bay = dashes(s + 1.0, 6.2, 0.1, grazing) * interval(d * side - road.median, inner, section.kerb, footprint)
             lines = np.maximum(lines, np.maximum(edge, bay) * (closed & ~open_))
     for junction in road.junctions:  # stop lines
         near = np.abs(s - junction.s) < 25

@@ -91,7 +91,9 @@ class Frame:
         casters = [scene._caches["static"]]
         ego = scene.global_from_ego(time_s)[:2, 3]
         meshes = []
-        for actor in scene.moving:
+        for actor in scene.present(time_s):
+            if actor.track is None:
+                continue
             matrix = actor.global_from_local(scene.road, time_s)
             if np.hypot(*(matrix[:2, 3] - ego)) < REACH_M:
                 meshes.append(actor.mesh(time_s).moved(matrix))

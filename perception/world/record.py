@@ -101,7 +101,8 @@ class _Recorder:
         frame = Frame(self.scene, time_s)
         picture = render_camera(self.scene, time_s, self.camera, frame)
         stamp = self.start_us + round(time_s * 1e6)
-        self._write_camera(picture, keyframe, stamp, time_s, is_key)
+        # As in nuScenes, a sweep belongs to the sample that follows it.
+        self._write_camera(picture, keyframe if is_key else keyframe + 1, stamp, time_s, is_key)
         if is_key:
             self.records.add(
                 "sample", token=self._sample(keyframe), timestamp=stamp, scene_token=token(self.name), prev="", next=""
@@ -155,7 +156,7 @@ class _Recorder:
         global_from_ego = self.scene.global_from_ego(time_s)
         cloud = apply(global_from_ego @ EGO_FROM_LIDAR, scan.points[:, :3])
         pixels = np.bincount(picture.instance.ravel(), minlength=len(self.scene.actors) + 1)
-        for actor in self.scene.actors:
+        for actor in self.scene.present(time_s):
             box = self.scene.box(actor, time_s)
             if np.hypot(*(box.center[:2] - global_from_ego[:2, 3])) > ANNOTATION_RANGE_M:
                 continue
@@ -196,7 +197,8 @@ class _Recorder:
             )  # fmt: skip
             self.records.instance_tokens[str(number)] = identity
         tables["calibrated_sensor"] = sensor_records(self.name, self.camera)
-        location = LOCATIONS[self.scene.index % len(LOCATIONS)]
+        places = LOCATIONS[self.scene.road.drive_side]
+        location = places[self.scene.index % len(places)]
         self.records.add(
             "log", token=token(self.name, "log"), logfile=self.log, vehicle="world", date_captured="2018-07-31",
             location=location,

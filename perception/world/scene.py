@@ -38,7 +38,7 @@ class Scene:
         facades: ``(B, 12)`` window layouts, see :data:`perception.world.buildings.FACADE_COLUMNS`.
         actors: every detection object; ids start at 1 and are positions in this list plus 1.
         ego: the ego's way along the road.
-        lane_colors: colours of the centre line and of the other markings.
+        style: how the ground is marked and worn, read by :mod:`perception.world.pavement`.
     """
 
     seed: int
@@ -71,10 +71,9 @@ class Scene:
         """Where an actor's box is, in the global frame."""
         return actor.box(self.road, time_s)
 
-    @property
-    def moving(self) -> list[Actor]:
-        """Actors that are not part of ``static``."""
-        return [actor for actor in self.actors if actor.track is not None]
+    def present(self, time_s: float) -> list[Actor]:
+        """Actors on the modelled stretch of road; those without a track are part of ``static``."""
+        return [actor for actor in self.actors if actor.present(self.road, time_s)]
 
 
 def scene_rng(seed: int, index: int, part: int) -> np.random.Generator:

@@ -70,8 +70,7 @@ def skin(scene: Scene, hits: Hits, points: np.ndarray, footprint: np.ndarray, gr
                     * (0.6 + 0.8 * nearest(tile(3, 0.3), p[:, 0] * 9 + p[:, 2] * 7, p[:, 1] * 9 - p[:, 2] * 5))[:, None]
                 )
             case Material.PAINT:
-                logo = (style == 1) & (np.abs(uv[:, 1] - 1.2) < 0.22) & (np.abs(np.mod(uv[:, 0], 6.0) - 2.6) < 1.3)
-                result.albedo[rows] = np.where(logo[:, None], color[:, ::-1] * 0.4, color)
+                result.albedo[rows] = np.where((style == 1)[:, None], facade.lettering(uv, color), color)
                 result.mirror[rows] = np.where(style == 1, 0.1, 0.42)
             case Material.GREENHOUSE:
                 result.albedo[rows], glass = facade.greenhouse(uv, color, style)
@@ -91,8 +90,7 @@ def skin(scene: Scene, hits: Hits, points: np.ndarray, footprint: np.ndarray, gr
             case Material.FENCE:
                 result.albedo[rows] = facade.fence(uv, color, style)
             case Material.PLAIN:
-                p = points[rows]
-                fold = sample(tile(5, 1.1), (p[:, 0] + p[:, 1]) * 45, p[:, 2] * 28)
+                fold = sample(tile(5, 1.1), uv[:, 0] * 24, uv[:, 1] * 28)  # of cloth, so it moves with its wearer
                 result.albedo[rows] = color * np.where(style == 1, 0.72 + 0.56 * fold, 1.0)[:, None]
     return result
 
@@ -133,7 +131,9 @@ def shade(
     normal, ray = hits.normal[rows], directions[rows].astype(np.float32)
     # Rays start a little off the surface, more so far away where single precision is coarse.
     start = points[rows] + hits.flat_normal[rows] * (0.01 + 2e-4 * hits.t[rows])[:, None]
+    leaf = hits.material[rows] == Material.LEAF
     up = 0.5 + 0.5 * normal[:, 2:3]
+    up = np.where(leaf[:, None], 0.4 + 0.6 * up, up)  # light seeps through a crown
     ambient = light.ambient * up + light.bounce * (1 - up)
     # The sky above is hidden under vehicles, awnings and crowns.
     flat = np.flatnonzero((hits.flat_normal[rows, 2] > 0.5) & (hits.t[rows] < 90))
@@ -147,7 +147,6 @@ def shade(
     radiance = ambient
     if light.sunny:
         facing = (normal * light.sun_direction).sum(axis=1)
-        leaf = hits.material[rows] == Material.LEAF
         facing = np.where(leaf, 0.35 + 0.65 * facing, facing)  # light shines through leaves
         towards = np.flatnonzero(
             (facing > 0.01) & (((hits.flat_normal[rows] * light.sun_direction).sum(axis=1) > 0) | leaf)

@@ -58,47 +58,48 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
+@lru_cache(maxsize=32)
+def _tube_topology(sides: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Unit circle, faces, uv (angle and share of the length along the side; the unit disc on the ends), and which
+    of the circle's normals, ``-axis`` or ``axis`` each corner has."""
+    angle = np.linspace(0, 2 * np.pi, sides + 1)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    i = np.arange(sides)
+    low, high, start, end = i, i + sides + 1, np.full(sides, 2 * sides + 2), np.full(sides, 2 * sides + 3)
+    rows = [(low, low + 1, high + 1), (low, high + 1, high), (start, low + 1, low), (end, high, high + 1)]
+    faces = np.concatenate([np.stack(row, axis=1) for row in rows])
+    zero, one = np.zeros(sides), np.ones(sides)
+    uv = np.concatenate(
+        [
+            np.stack([np.stack([angle[a], share], axis=1) for a, share in corners], axis=1)
+            for corners in (((i, zero), (i + 1, zero), (i + 1, one)), ((i, zero), (i + 1, one), (i, one)))
+        ]
+        + [np.stack([0 * circle[i], circle[a], circle[b]], axis=1) for a, b in ((i + 1, i), (i, i + 1))]
+    )
+    down, up = np.full((sides, 3), sides + 1), np.full((sides, 3), sides + 2)
+    normals = np.concatenate([np.stack([i, i + 1, i + 1], 1), np.stack([i, i + 1, i], 1), down, up])
+    return circle, faces, uv, normals
+
+
 def tube(start: Vector, end: Vector, radius: float, end_radius: float | None = None, sides: int = 8) -> Shape:
-    """Round bar with flat ends; smooth normals around its axis."""
+    """Round bar with flat ends, smooth around its axis: ``2 * sides`` triangles of the side, then the two ends."""
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     end_radius = radius if end_radius is None else end_radius
-    axis = (end - start) / np.linalg.norm(end - start)
-    helper = np.array([1.0, 0, 0]) if abs(axis[0]) < 0.9 else np.array([0, 1.0, 0])
-    across = _cross(axis, helper)
-    across /= np.linalg.norm(across)
-    angle = np.linspace(0, 2 * np.pi, sides + 1)
-    circle = np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * _cross(axis, across)  # (sides + 1, 3)
-    low, high = start + radius * circle, end + end_radius * circle
-    length = np.linalg.norm(end - start)
-    u = angle * max(radius, end_radius)
-    corners = np.stack([low[:-1], low[1:], high[1:], high[:-1]], axis=1)
-    zero, full = np.zeros(sides), np.full(sides, length)
-    uv = np.stack(
-        [
-            np.stack([u[:-1], zero], 1),
-            np.stack([u[1:], zero], 1),
-            np.stack([u[1:], full], 1),
-            np.stack([u[:-1], full], 1),
-        ],
-        axis=1,
-    )
-    side = quads(corners, uv)
-    normal_quads = np.stack([circle[:-1], circle[1:], circle[1:], circle[:-1]], axis=1)
-    normals = np.concatenate([normal_quads[:, [0, 1, 2]], normal_quads[:, [0, 2, 3]]])
-    shapes, all_normals = [side], [normals]
-    disc_uv = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    for center, ring, direction in ((start, low, -axis), (end, high, axis)):
-        vertices = np.concatenate([center[None], ring])
-        index = np.arange(1, sides + 1)
-        faces = np.stack([np.zeros(sides, int), index, index + 1], axis=1)
-        uv = np.stack([np.zeros((sides, 2)), disc_uv[:-1], disc_uv[1:]], axis=1)
-        if direction is not axis:
-            faces, uv = faces[:, ::-1], uv[:, ::-1]
-        shapes.append(Shape(vertices, faces, uv))
-        all_normals.append(np.tile(direction, (sides, 3, 1)))
-    joined = join(shapes)
-    joined.normals = np.concatenate(all_normals)
-    return joined
+    length = float(np.linalg.norm(end - start))
+    axis = (end - start) / length
+    helper = (1.0, 0.0, 0.0) if abs(axis[0]) < 0.9 else (0.0, 1.0, 0.0)
+    x, y, z = axis
+    hx, hy, hz = helper
+    across = np.array([y * hz - z * hy, z * hx - x * hz, x * hy - y * hx])
+    across /= np.sqrt(across @ across)
+    ax, ay, az = across
+    third = np.array([y * az - z * ay, z * ax - x * az, x * ay - y * ax])
+    unit, faces, unit_uv, normal_of = _tube_topology(sides)
+    circle = unit @ np.stack([across, third])  # (sides + 1, 3)
+    vertices = np.concatenate([start + radius * circle, end + end_radius * circle, start[None], end[None]])
+    uv = unit_uv.copy()
+    uv[: 2 * sides] *= (max(radius, end_radius), length)
+    return Shape(vertices, faces, uv, np.concatenate([circle, [-axis, axis]])[normal_of])
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,11 @@ from perception.world.lidar import EGO_FROM_LIDAR
 VERSION = "v1.0-mini"
 CAMERA = "CAM_FRONT"
 LIDAR = "LIDAR_TOP"
-LOCATIONS = ("singapore-onenorth", "boston-seaport", "singapore-queenstown", "singapore-hollandvillage")
+LOCATIONS = {
+    -1: ("boston-seaport",),
+    1: ("singapore-onenorth", "singapore-queenstown", "singapore-hollandvillage"),
+}
+"""The map locations that the devkit knows, by the side one drives on there: -1 right, +1 left."""
 MINI_SCENES = (
     "scene-0061", "scene-0103", "scene-0553", "scene-0916", "scene-0655", "scene-0757", "scene-0796", "scene-1077",
     "scene-1094", "scene-1100",

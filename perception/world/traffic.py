@@ -6,15 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.world.actors import (
-    Actor,
-    Poses,
-    bicycle_mesh,
-    cyclist_meshes,
-    pedestrian_meshes,
-    vehicle_mesh,
-)  # fmt: skip
-from perception.world.ground import side_frame
+from perception.world.actors import Actor, Poses, bicycle_mesh, cyclist_meshes, pedestrian_meshes, vehicle_mesh
+from perception.world.ground import KERB_HEIGHT_M, side_frame
 from perception.world.mesh import Mesh
 from perception.world.motion import Driver, Light, Track, follow, steady
 from perception.world.road import Road
@@ -213,8 +206,6 @@ class TrafficBuilder:
             for _ in range(int(rng.integers(0, 4))):
                 s = float(rng.uniform(10, road.length - 10))
                 if road.clear_of_mouths(s, side, 4):
-                    from perception.world.ground import KERB_HEIGHT_M
-
                     pose = road.pose(s, road.offset(side, section.kerb + 0.45), rng.normal(0, 0.1), KERB_HEIGHT_M)
                     self._add("vehicle.bicycle", "parked", Poses.fixed(bicycle_mesh(rng)), pose=pose)
 
@@ -257,13 +248,11 @@ class TrafficBuilder:
             pace = float(rng.uniform(1.2, 1.6)) * float(rng.choice([-1, 1]))
             begin, end = (right, left) if pace > 0 else (left, right)
             start = float(rng.uniform(-6, max(-5.0, red_to_s - abs(left - right) / abs(pace) - 1)))
+            at = s + float(rng.uniform(-1.2, 1.2))
+            knots = steady(at, 0.0, self.start_s, self.end_s)
             track = CrossingTrack(
-                self.start_s, np.array([s, s]), np.zeros(2), d=begin, yaw=float(np.copysign(np.pi / 2, pace))
+                self.start_s, *knots, d=begin, yaw=float(np.copysign(np.pi / 2, pace)), walk=(start, begin, end, pace)
             )
-            track.walk = (start, begin, end, pace)
-            track.d = begin
-            track.s = np.full(len(steady(0, 0, self.start_s, self.end_s)[0]), s + rng.uniform(-1.2, 1.2))
-            track.v = np.zeros_like(track.s)
             self._add(category, "pedestrian", meshes, track=track, cycle_m=1.5)
 
 
@@ -281,8 +270,8 @@ class CrossingTrack(Track):
             return (end if arrived else begin), 0.0
         return d, pace
 
-    def along(self, time_s: float) -> tuple[float, float]:
-        return float(self.s[0]), 0.0
+    def travelled(self, time_s: float) -> float:
+        return abs(self.across(time_s)[0] - self.walk[1])
 
 
 def _flat_pose(place: np.ndarray, yaw: float) -> np.ndarray:

@@ -135,7 +135,8 @@ def car(rng: np.random.Generator) -> Mesh:
     radius = float(rng.uniform(0.31, 0.36))
     for x in (-0.31 * length, 0.31 * length):
         for sign in (1, -1):
-            arch = tube((x, sign * (half - 0.12), radius), (x, sign * (half + 0.006), radius), radius + 0.06, sides=14)
+            low, high = (x, sign * (half - 0.12), radius + 0.06), (x, sign * (half + 0.006), radius + 0.06)
+            arch = tube(low, high, radius + 0.055, sides=14)
             meshes.append(arch.mesh(trim))
     meshes += _wheels([-0.31 * length, 0.31 * length], half + 0.015, radius, 0.2, category, semantic)
     return merge(meshes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import time
-from dataclasses import replace
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -106,38 +107,51 @@ def _check(out: Path, scenes: int, keyframes: int, size: tuple[int, int], sweep_
         raise InputError(f"{out} exists and is not empty; name a new folder or remove it")
 
 
-_finished: Any = None  # frames finished over all workers; set in each worker
+# In a worker: the number of frames finished over all workers, and whether to give up.
+_finished: Any = None
+_stop: Any = None
 
 
-def _share(counter: Any) -> None:
-    global _finished
-    _finished = counter
+def _share(counter: Any, stop: Any) -> None:
+    global _finished, _stop
+    _finished, _stop = counter, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
 
 
 def _count() -> None:
     with _finished.get_lock():
         _finished.value += 1
+    if _stop.is_set():
+        raise InterruptedError("another worker failed")
 
 
-def _work(job: tuple[Recording, int]) -> SceneTables:
-    return record_scene(*job, _count)
+def _work(recording: Recording, index: int) -> SceneTables:
+    return record_scene(recording, index, _count)
 
 
 def _record_all(recording: Recording, scenes: int, workers: int) -> list[SceneTables]:
     """All scenes, in order. Workers are spawned, so that no thread or lock of this process is copied."""
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-    jobs = [(replace(recording), index) for index in range(scenes)]
+    count = min(workers, scenes)
     with progress_bar() as progress:
         task = progress.add_task("camera frames", total=scenes * recording.frames)
-        if min(workers, scenes) == 1:
-            return [record_scene(*job, lambda: progress.advance(task)) for job in jobs]
-        with context.Pool(min(workers, scenes), _share, (counter,)) as pool:
-            pending = pool.map_async(_work, jobs, chunksize=1)
-            while not pending.ready():
-                pending.wait(0.2)
-                progress.update(task, completed=counter.value)
-            return pending.get()
+        if count == 1:
+            return [record_scene(recording, index, lambda: progress.advance(task)) for index in range(scenes)]
+        context = multiprocessing.get_context("spawn")
+        counter, stop = context.Value("q", 0), context.Event()
+        with ProcessPoolExecutor(count, context, _share, (counter, stop)) as pool:
+            futures = [pool.submit(_work, recording, index) for index in range(scenes)]
+            pending = set(futures)
+            try:
+                while pending:
+                    done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                    progress.update(task, completed=counter.value)
+                    for future in done:
+                        future.result()
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]
 
 
 def _write_tables(root: Path, results: list[SceneTables]) -> None:
