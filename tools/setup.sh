@@ -41,8 +41,8 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     python=$(find_python)
     say "Setting up $venv with $("$python" --version); about 4 minutes and 7 GB the first time."
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet -r "$root/tools/requirements.lock" >&2
-    "$venv/bin/python" -m pip install --quiet --no-deps -e "$root" >&2
+    "$venv/bin/python" -m pip install --quiet --quiet -r "$root/tools/requirements.lock" >&2
+    "$venv/bin/python" -m pip install --quiet --quiet --no-deps -e "$root" >&2
     printf '%s\n' "$want" >"$stamp"
 fi
 export PATH="$venv/bin:$PATH"
