@@ -138,6 +138,7 @@ def _short_config(folder: Path, data: Path, **trainer: object) -> Path:
     config = yaml.safe_load((CONFIGS / "camvid" / "multitask_resnet18_slim_208x288.yaml").read_text())
     config["data"]["init_args"] |= {"root": str(data), "size": [32, 32], "base_size": [48, 64], "batch_size": 2}
     config["data"]["init_args"]["num_workers"] = 0
+    config["model"]["init_args"]["eval_size"] = None
     del config["trainer"]["max_time"]
     config["trainer"] |= {
         "log_every_n_steps": 1,

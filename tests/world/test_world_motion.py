@@ -76,8 +76,11 @@ def test_followers_never_touch_and_never_brake_beyond_physics(seed: int) -> None
     rng = np.random.default_rng(seed)
     drivers, s = [], 200.0
     for _ in range(6):
-        drivers.append(Driver(s, float(rng.uniform(0, 12)), 4.5, float(rng.uniform(8, 18))))
-        s -= 4.5 + 4 + drivers[-1].v * 1.0 + rng.exponential(15)
+        v = float(rng.uniform(0, 12))
+        if drivers:
+            # No driver can avoid a car that it starts too close to: leave room to react and to brake at 3 m/s2.
+            s -= 4.5 + 4 + v * 1.5 + max(0.0, v**2 - drivers[-1].v ** 2) / 6 + rng.exponential(15)
+        drivers.append(Driver(s, v, 4.5, float(rng.uniform(8, 18))))
     follow(drivers, [Light(260.0, 0.0, 8.0)], STRAIGHT, 0.0, 25.0)
     for ahead, behind in itertools.pairwise(drivers):
         gap = history(ahead)[0] - history(behind)[0] - 4.5
