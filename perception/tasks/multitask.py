@@ -18,7 +18,7 @@ from perception.losses.detection import center_loss
 from perception.losses.segmentation import binary_dense, semantic_loss
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.backbones import freeze
-from perception.models.base import PerceptionModel
+from perception.models.base import HEADS, PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.zoo import create_model
 from perception.tasks.optim import parameter_groups, warmup_cosine
@@ -43,7 +43,7 @@ class MultiTask(pl.LightningModule):
             geometrically with depth.
         warmup: share of the training that warms the rate up before the cosine.
         balance: ``uncertainty`` learns the weight of each task, ``fixed`` takes ``task_weights``.
-        task_weights: fixed weight per head; 1 where not named.
+        task_weights: fixed weight per head; 1 where not named. Heads that are not built are passed over.
         class_weights: weight of each semantic class in the cross-entropy.
         jaccard: weight of the soft Jaccard loss beside the semantic cross-entropy.
         aux_weight: weight of a model's auxiliary semantic output.
@@ -93,9 +93,9 @@ class MultiTask(pl.LightningModule):
         self._initialise(init_from)
         self.frozen()
         weights = dict(task_weights or {})
-        unknown = [name for name in weights if name not in names]
+        unknown = [name for name in weights if name not in HEADS]
         if unknown:
-            raise InputError(f"task_weights names {unknown[0]!r}, but the model has the heads {', '.join(names)}")
+            raise InputError(f"task_weights names {unknown[0]!r}; heads are {', '.join(HEADS)}")
         if balance == "uncertainty":
             if weights:
                 raise InputError("task_weights go with balance: fixed; uncertainty learns them")

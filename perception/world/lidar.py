@@ -8,7 +8,7 @@ import numpy as np
 
 from perception.geometry.frames import transform, yaw_rotation
 from perception.world.mesh import Material
-from perception.world.raycast import Frame
+from perception.world.raycast import Frame, dot
 from perception.world.scene import Scene, scene_rng
 from perception.world.shading import footprints, skin
 
@@ -66,7 +66,7 @@ def scan_lidar(scene: Scene, time_s: float, frame: Frame | None = None) -> Lidar
     directions = (local @ global_from_lidar[:3, :3].T).astype(np.float32)
     origins = np.broadcast_to(global_from_lidar[:3, 3].astype(np.float32), directions.shape)
     hits = frame.cast(np.ascontiguousarray(np.concatenate([origins, directions], axis=1)))
-    facing = np.abs((hits.flat_normal * directions).sum(axis=1))
+    facing = np.abs(dot(hits.flat_normal, directions))
     retro = np.zeros(len(rings), np.float32)
     for material, share in _RETRO.items():
         retro[hits.material == material] = share
@@ -91,6 +91,7 @@ def scan_lidar(scene: Scene, time_s: float, frame: Frame | None = None) -> Lidar
 def points_in_box(points_global: np.ndarray, center: np.ndarray, size: tuple[float, float, float], yaw: float) -> int:
     """How many ``(N, 3)`` points lie in a box, all in the global frame."""
     reach = np.hypot(size[0], size[1]) / 2
-    near = points_global[(np.abs(points_global[:, :2] - center[:2]) <= reach).all(axis=1)]
+    near_x = np.abs(points_global[:, 0] - center[0]) <= reach
+    near = points_global[near_x & (np.abs(points_global[:, 1] - center[1]) <= reach)]
     local = (near - center) @ yaw_rotation(yaw)
     return int((np.abs(local) <= np.array(size) / 2).all(axis=1).sum())

@@ -34,6 +34,11 @@ def open3d() -> ModuleType:
         raise
 
 
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``(N,)`` dot products of ``(N, 3)`` rows; several times as fast as a sum over the short axis."""
+    return np.einsum("ij,ij->i", a, b)
+
+
 class Caster:
     """A mesh in a ray casting structure. One thread, so that the same rays give the same bytes everywhere."""
 
@@ -65,7 +70,6 @@ class Hits:
         - hit: ``(N,)`` bool.
         - uv: ``(N, 2)`` texture coordinates; normal, flat_normal: ``(N, 3)``; color: ``(N, 3)``.
         - material, semantic, lidar, style, instance: ``(N,)``.
-        - face: ``(N,)`` int64, unique per triangle over fixed and moving meshes.
     """
 
     t: np.ndarray
@@ -79,7 +83,6 @@ class Hits:
     lidar: np.ndarray
     style: np.ndarray
     instance: np.ndarray
-    face: np.ndarray
 
 
 class Frame:
@@ -121,34 +124,31 @@ class Frame:
             lidar=np.zeros(count, np.uint8),
             style=np.zeros(count, np.int32),
             instance=np.zeros(count, np.uint16),
-            face=np.full(count, -1, np.int64),
         )
-        base = 0
         for k, (caster, result) in enumerate(zip(self.casters, results, strict=True)):
             rows = np.flatnonzero(hit & (winner == k))
             if len(rows):
                 mesh = caster.mesh
                 face = result["primitive_ids"].numpy()[rows].astype(np.int64)
                 b = result["primitive_uvs"].numpy()[rows]
-                weights = np.stack([1 - b[:, 0] - b[:, 1], b[:, 0], b[:, 1]], axis=1)[:, :, None]
-                hits.uv[rows] = (mesh.uv[face] * weights).sum(axis=1)
-                normal = (mesh.normals[face] * weights).sum(axis=1)
-                hits.normal[rows] = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+                weights = np.stack([1 - b[:, 0] - b[:, 1], b[:, 0], b[:, 1]], axis=1)
+                hits.uv[rows] = np.einsum("nc,nck->nk", weights, mesh.uv[face])
+                normal = np.einsum("nc,nck->nk", weights, mesh.normals[face])
+                hits.normal[rows] = normal / np.maximum(np.sqrt(dot(normal, normal)), 1e-6)[:, None]
                 hits.flat_normal[rows] = result["primitive_normals"].numpy()[rows]
                 for name in ("color", "material", "semantic", "lidar", "style", "instance"):
                     getattr(hits, name)[rows] = getattr(mesh, name)[face]
-                hits.face[rows] = face + base
-            base += len(caster.mesh)
-        facing = (hits.flat_normal * rays[:, 3:]).sum(axis=1) > 0
+        facing = dot(hits.flat_normal, rays[:, 3:]) > 0
         hits.flat_normal[facing] *= -1
         # A shading normal follows the geometric one to the viewer's side.
-        behind = (hits.normal * hits.flat_normal).sum(axis=1) < 0
+        behind = dot(hits.normal, hits.flat_normal) < 0
         hits.normal[behind] *= -1
         return hits
 
     def occluded(self, origins: np.ndarray, direction: np.ndarray, far: float = np.inf) -> np.ndarray:
         """``(N,)`` bool: whether anything lies from ``(N, 3)`` origins in one direction."""
-        rays = np.concatenate([origins, np.broadcast_to(direction, origins.shape)], axis=1).astype(np.float32)
+        rays = np.empty((len(origins), 6), np.float32)
+        rays[:, :3], rays[:, 3:] = origins, direction
         blocked = np.zeros(len(rays), bool)
         for caster in self.casters:
             rows = np.flatnonzero(~blocked)

@@ -10,7 +10,7 @@ from perception.taxonomy import ROAD_SCENE
 from perception.world import facade, pavement
 from perception.world.mesh import Material
 from perception.world.noise import nearest, sample, tile
-from perception.world.raycast import Frame, Hits
+from perception.world.raycast import Frame, Hits, dot
 from perception.world.scene import Scene
 
 LANE = ROAD_SCENE.index("lane_marking")
@@ -98,7 +98,7 @@ def skin(scene: Scene, hits: Hits, points: np.ndarray, footprint: np.ndarray, gr
 def footprints(hits: Hits, directions: np.ndarray, pixel_angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Width of a ray's footprint across and along the surface, metres; directions are unit and ``t`` metres."""
     across = np.where(hits.hit, hits.t, 1.0) * pixel_angle
-    cosine = np.abs((hits.flat_normal * directions).sum(axis=1))
+    cosine = np.abs(dot(hits.flat_normal, directions))
     return across.astype(np.float32), (across / np.maximum(cosine, 0.02)).astype(np.float32)
 
 
@@ -136,21 +136,19 @@ def shade(
     up = np.where(leaf[:, None], 0.4 + 0.6 * up, up)  # light seeps through a crown
     ambient = light.ambient * up + light.bounce * (1 - up)
     # The sky above is hidden under vehicles, awnings and crowns.
-    flat = np.flatnonzero((hits.flat_normal[rows, 2] > 0.5) & (hits.t[rows] < 90))
+    flat = np.flatnonzero((hits.flat_normal[rows, 2] > 0.5) & (hits.t[rows] < 80))
     if len(flat):
         low = frame.occluded(start[flat], np.array([0.0, 0.0, 1.0]), 1.3)
-        ambient[flat] *= np.where(low, 0.32, 1.0)[:, None]
-        near = np.flatnonzero(~low)
+        ambient[flat] *= np.where(low, np.float32(0.32), np.float32(1.0))[:, None]
+        near = np.flatnonzero(~low & (hits.t[rows[flat]] < 22))
         lean = frame.occluded(start[flat[near]], np.array([0.62, 0.35, 0.7]), 1.6)
         lean2 = frame.occluded(start[flat[near]], np.array([-0.62, -0.35, 0.7]), 1.6)
-        ambient[flat[near]] *= (1 - 0.2 * lean.astype(np.float32) - 0.2 * lean2)[:, None]
+        ambient[flat[near]] *= (1 - np.float32(0.2) * lean - np.float32(0.2) * lean2)[:, None]
     radiance = ambient
     if light.sunny:
-        facing = (normal * light.sun_direction).sum(axis=1)
+        facing = normal @ light.sun_direction
         facing = np.where(leaf, 0.35 + 0.65 * facing, facing)  # light shines through leaves
-        towards = np.flatnonzero(
-            (facing > 0.01) & (((hits.flat_normal[rows] * light.sun_direction).sum(axis=1) > 0) | leaf)
-        )
+        towards = np.flatnonzero((facing > 0.01) & ((hits.flat_normal[rows] @ light.sun_direction > 0) | leaf))
         shadow = np.ones(len(rows), bool)
         shadow[towards] = frame.occluded(start[towards], light.sun_direction)
         lit[rows[~shadow]] = True
@@ -172,7 +170,7 @@ def _reflect(
 ) -> np.ndarray:
     """Add the mirrored sky and the sun's highlight by Schlick's approximation."""
     light = scene.daylight
-    cosine = np.clip(-(normal * ray).sum(axis=1), 0.0, 1.0)
+    cosine = np.clip(-dot(normal, ray), 0.0, 1.0)
     mirrored = ray + 2 * cosine[:, None] * normal
     sky = light.gradient(mirrored) * 0.9
     ground = light.bounce * np.array([0.5, 0.5, 0.5], np.float32)
@@ -181,6 +179,6 @@ def _reflect(
     strength = mirror * (0.06 + 0.94 * (1 - cosine) ** 4) + 0.12 * np.maximum(mirror - 0.5, 0)
     out = base * (1 - strength[:, None]) + seen * strength[:, None]
     if light.sunny:
-        glint = np.maximum((mirrored * light.sun_direction).sum(axis=1), 0.0)
+        glint = np.maximum(mirrored @ light.sun_direction, 0.0)
         out += (mirror * np.where(lit, 1.0, 0.0) * (glint**180 * 2.5 + glint**20 * 0.12))[:, None] * light.sun
     return out

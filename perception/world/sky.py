@@ -38,6 +38,10 @@ class Daylight:
     exposure: float
     seed: int
 
+    def __post_init__(self) -> None:
+        for name in ("sun_direction", "sun", "zenith", "horizon", "ambient", "bounce"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32))
+
     @classmethod
     def random(cls, rng: np.random.Generator, weather: str) -> Daylight:
         azimuth = rng.uniform(0, 2 * np.pi)
@@ -84,7 +88,7 @@ class Daylight:
             lit = 0.80 + 0.5 * (thick - 0.5)
             cloud = np.array([0.98, 0.98, 1.0]) * lit[:, None] * 1.15
             color = color * (1 - cover[:, None]) + cloud * cover[:, None]
-            glow = np.maximum(directions @ self.sun_direction.astype(np.float32), 0.0)
+            glow = np.maximum(directions @ self.sun_direction, 0.0)
             color = (
                 color + (0.35 * glow**24 + 0.12 * glow**6)[:, None] * (self.sun / 2.9) + 8.0 * (glow > 0.9997)[:, None]
             )

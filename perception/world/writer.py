@@ -8,7 +8,9 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,21 @@ def _work(recording: Recording, index: int) -> SceneTables:
     return record_scene(recording, index, _count)
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside use one thread each for linear algebra: more only wait for one another."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _record_all(recording: Recording, scenes: int, workers: int) -> list[SceneTables]:
     """All scenes, in order. Workers are spawned, so that no thread or lock of this process is copied."""
     count = min(workers, scenes)
@@ -138,7 +155,7 @@ def _record_all(recording: Recording, scenes: int, workers: int) -> list[SceneTa
             return [record_scene(recording, index, lambda: progress.advance(task)) for index in range(scenes)]
         context = multiprocessing.get_context("spawn")
         counter, stop = context.Value("q", 0), context.Event()
-        with ProcessPoolExecutor(count, context, _share, (counter, stop)) as pool:
+        with _one_thread_each(), ProcessPoolExecutor(count, context, _share, (counter, stop)) as pool:
             futures = [pool.submit(_work, recording, index) for index in range(scenes)]
             pending = set(futures)
             try:
