@@ -32,7 +32,7 @@ class LayoutBuilder:
         conifers = rng.random() < 0.35
         self.trees = [plants.deciduous(rng, 8.0, self.leaves[k % 3]) for k in range(4)]
         if conifers:
-            self.trees[3] = plants.conifer(rng, 9.0, self.leaves[1])
+            self.trees[3] = plants.conifer(rng, 9.0, np.array(plants.LEAVES[3]))
         self.bushes = [plants.bush(rng, leaf) for leaf in self.leaves[:2]]
         self.distant = [plants.deciduous(rng, 9.0, leaf, cards=260) for leaf in self.leaves]
 
