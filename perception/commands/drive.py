@@ -21,7 +21,7 @@ from perception.geometry.size import parse_size
 from perception.runtime.engine import TorchEngine, load_engine
 from perception.runtime.loop import DriveLoop, FrameResult
 from perception.runtime.record import Record, frame_record, summarise
-from perception.runtime.resolution import Policy, parse_policy
+from perception.runtime.resolution import FixedPolicy, Policy, parse_policy
 from perception.runtime.source import Source, open_source
 from perception.runtime.speed import PoseSpeed, SpeedSource, parse_speed
 
@@ -80,7 +80,10 @@ def main(
         InputError: for bad input, before the model is loaded where that can be told; and if no frame of the
             source could be read.
     """
-    chosen_policy, chosen_speed = parse_policy(policy), parse_speed(speed)
+    wanted, chosen_speed = parse_policy(policy), parse_speed(speed)
+    if wanted.plan is None:
+        raise InputError(f"policy {policy!r} needs calibrated latencies")
+    chosen_policy = FixedPolicy(wanted.plan)
     world_size = parse_size(size)
     _check_out(out, overwrite)
     figures = _read_metrics(metrics)

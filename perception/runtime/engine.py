@@ -12,7 +12,7 @@ import numpy as np
 
 from perception.console import warn
 from perception.errors import InputError
-from perception.runtime.resolution import Plan
+from perception.runtime.plan import Plan
 from perception.taxonomy import LabelSet
 from perception.types import Boxes, Prediction
 

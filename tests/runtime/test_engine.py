@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.runtime.engine import TorchEngine, resolve_device
-from perception.runtime.resolution import Plan
+from perception.runtime.plan import Plan
 from perception.taxonomy import CAMVID
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception.runtime.loop import DriveLoop, FrameResult, Status
+from perception.runtime.plan import Plan, uniform_plan
 from perception.runtime.record import frame_record, quantiles, summarise
-from perception.runtime.resolution import Plan, parse_policy
+from perception.runtime.resolution import FixedPolicy
 from perception.runtime.source import Frame
 from perception.runtime.speed import ConstantSpeed, PoseSpeed
 from perception.taxonomy import CAMVID, LabelSet
 from perception.types import Prediction
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+POLICY = FixedPolicy(uniform_plan((64, 64)))
 
 
 class Clock:
@@ -73,7 +76,7 @@ def drive(times_ms: list[float], good: list[bool], **options: Any) -> list[Frame
     clock = Clock()
     loop = DriveLoop(
         FakeSource(clock, good, options.pop("read_s", 0.0), options.pop("channels", ("a",))),
-        options.pop("speed", PoseSpeed()), parse_policy("fixed:64x64"), FakeEngine(clock, times_ms), clock=clock,
+        options.pop("speed", PoseSpeed()), POLICY, FakeEngine(clock, times_ms), clock=clock,
         **options,
     )  # fmt: skip
     return list(loop)
@@ -107,7 +110,7 @@ def test_a_skipped_frame_is_told_and_the_last_answer_ages() -> None:
 def test_warm_up_prepares_every_plan_outside_the_frames() -> None:
     clock = Clock()
     engine = FakeEngine(clock, [10.0])
-    policy = parse_policy("fixed:64x64")
+    policy = POLICY
     loop = DriveLoop(FakeSource(clock, [True]), ConstantSpeed(5), policy, engine, clock=clock)
     loop.warm_up()
     assert engine.warmed == list(policy.plans)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perception.runtime.loop import FrameResult, Status
-from perception.runtime.resolution import Decision, Plan
+from perception.runtime.plan import Plan
+from perception.runtime.resolution import Decision
 from perception.runtime.source import Frame
 from perception.taxonomy import CAMVID
 from perception.types import Prediction

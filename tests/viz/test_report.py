@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception.runtime.loop import FrameResult, Status
+from perception.runtime.plan import Plan
 from perception.runtime.record import frame_record, summarise
-from perception.runtime.resolution import Decision, Plan
+from perception.runtime.resolution import Decision
 from perception.runtime.source import Frame
 from perception.taxonomy import CAMVID
 from perception.types import Prediction

@@ -1,0 +1,125 @@
+"""How far ahead a plan sees: camera geometry, with the lens's distortion, in place of a bare focal length."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.geometry.camera import project
+from perception.geometry.frames import apply, inverse
+from perception.runtime.plan import Fovea, Plan, Window
+from perception.runtime.stopping import StoppingModel
+from perception.types import Camera
+
+DEFAULT_FOCAL = 1266 / 1600
+"""Focal length per picture width that is assumed where a source has no calibration: a 65 degree lens."""
+DEFAULT_HEIGHT_M = 1.5
+TALL_M = 4.0
+"""Height of the corridor that a fovea takes in: a lorry."""
+
+
+def assumed_camera(size: tuple[int, int], focal_px: float | None = None) -> Camera:
+    """A level pinhole camera looking ahead, for sources without calibration."""
+    focal = DEFAULT_FOCAL * size[1] if focal_px is None else focal_px
+    if not 0 < focal < math.inf:
+        raise InputError(f"focal_px {focal:g} is not a positive number of pixels")
+    intrinsics = np.array([[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1.0]])
+    pose = np.array([[0, 0, 1.0, 1.5], [-1, 0, 0, 0], [0, -1, 0, DEFAULT_HEIGHT_M], [0, 0, 0, 1]])
+    return Camera(intrinsics, size, pose)
+
+
+def pixels_ahead(camera: Camera, range_m: float, height_m: float) -> float:
+    """Height in pixels of something upright on the road straight ahead.
+
+    Args:
+        range_m: from the camera along the road.
+        height_m: its height above the road.
+    """
+    ahead = camera.ego_from_camera[0, 3] + range_m
+    side = camera.ego_from_camera[1, 3]
+    points = apply(inverse(camera.ego_from_camera), np.array([[ahead, side, 0.0], [ahead, side, height_m]]))
+    pixels, _ = project(camera, points)
+    tall = float(np.linalg.norm(pixels[1] - pixels[0]))
+    return tall if math.isfinite(tall) else 0.0
+
+
+def vanishing_point(camera: Camera) -> tuple[float, float]:
+    """Pixel (x, y) where the direction straight ahead of the vehicle lies.
+
+    Raises:
+        InputError: if the camera does not look ahead.
+    """
+    direction = inverse(camera.ego_from_camera)[:3, 0]
+    pixels, depth = project(camera, direction[None])
+    height, width = camera.size
+    x, y = pixels[0]
+    if depth[0] <= 0 or not (0 <= x < width and 0 <= y < height):
+        raise InputError("the camera does not see the road's vanishing point; a fovea needs a camera that looks ahead")
+    return float(x), float(y)
+
+
+def _corridor(camera: Camera, range_m: float, stopping: StoppingModel) -> np.ndarray:
+    """``(4, 2)`` pixels of the corridor's cross-section at a range from the camera."""
+    ahead, half = camera.ego_from_camera[0, 3] + range_m, stopping.corridor_half_width_m
+    corners = np.array([[ahead, side, up] for side in (half, -half) for up in (0.0, TALL_M)])
+    return project(camera, apply(inverse(camera.ego_from_camera), corners))[0]
+
+
+def make_fovea(camera: Camera, size: tuple[int, int], stopping: StoppingModel, multiple: int = 32) -> Fovea:
+    """The smallest window that continues where the whole picture, resized to ``size``, stops seeing far enough.
+
+    It holds the corridor's cross-section from that range to the vanishing point. Sides are multiples of
+    ``multiple``, or the picture's own side where it is smaller than that.
+
+    Raises:
+        InputError: if the camera does not look ahead.
+    """
+    near_m = _range(camera, _scale(size, camera.size), stopping)
+    points = np.vstack([_corridor(camera, near_m, stopping), vanishing_point(camera)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    if not np.isfinite(points).all():
+        raise InputError("the corridor ahead leaves the camera's view; a fovea needs a camera that looks ahead")
+    sides = []
+    for axis, limit in ((1, camera.size[0]), (0, camera.size[1])):
+        length = min(limit, multiple * math.ceil((high[axis] - low[axis]) / multiple))
+        start = round((low[axis] + high[axis] - length) / 2)
+        sides.append((min(max(start, 0), limit - length), length))
+    (top, height), (left, width) = sides
+    return Fovea(Window(top, left, height, width), camera.size)
+
+
+def seen_range_m(plan: Plan, camera: Camera, stopping: StoppingModel) -> float:
+    """Distance from the camera up to which the lowest hazard fills ``min_height_px`` of the network's input.
+
+    A fovea counts where it takes over without a gap: its window must hold the corridor from the range at
+    which the resized picture stops.
+
+    Args:
+        camera: of the pictures that the loop receives.
+    """
+    whole_m = _range(camera, _scale(plan.size, camera.size), stopping)
+    if plan.fovea is None:
+        return whole_m
+    if plan.fovea.native != camera.size:
+        raise InputError(f"plan {plan.name} cuts its fovea from {plan.fovea.native}, the camera gives {camera.size}")
+    window = plan.fovea.window
+    points = np.vstack([_corridor(camera, whole_m, stopping), vanishing_point(camera)])
+    slack = 1.0  # half a pixel each way of rounding
+    inside = (points[:, 0] >= window.left - slack) & (points[:, 0] <= window.left + window.width + slack)
+    inside &= (points[:, 1] >= window.top - slack) & (points[:, 1] <= window.top + window.height + slack)
+    return _range(camera, 1.0, stopping) if inside.all() else whole_m
+
+
+def _scale(size: tuple[int, int], native: tuple[int, int]) -> float:
+    return min(size[0] / native[0], size[1] / native[1])
+
+
+def _range(camera: Camera, scale: float, stopping: StoppingModel) -> float:
+    """Fixed point of ``R = scale f(R) H / h_min``, f being the lens's own magnification at that range."""
+    height_m, floor_px = stopping.hazard_height_m, stopping.min_height_px
+    range_m = 50.0
+    for _ in range(12):
+        range_m = max(scale * pixels_ahead(camera, range_m, height_m) * range_m / floor_px, 0.5)
+    return range_m
