@@ -12,6 +12,7 @@ import numpy as np
 
 from perception.console import warn
 from perception.errors import InputError
+from perception.runtime.fovea import MASKS, fuse
 from perception.runtime.plan import Plan
 from perception.taxonomy import LabelSet
 from perception.types import Boxes, Prediction
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-MASKS = ("semantic", "drivable", "lane")
 
 
 class Engine(Protocol):
@@ -38,22 +38,33 @@ class Engine(Protocol):
     @property
     def info(self) -> dict[str, Any]: ...
 
-    def warm_up(self, plan: Plan) -> None:
-        """Do once whatever the first frame at this plan would otherwise pay for."""
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
+        """Do once whatever the first frame at this plan would otherwise pay for.
+
+        Args:
+            picture_size: ``(height, width)`` of the pictures to come; the plan's ``output_size`` by default.
+        """
         ...
 
     def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
-        """Predict for an ``(H, W, 3)`` uint8 RGB picture of any size; masks and boxes are at the plan's size."""
+        """Predict for an ``(H, W, 3)`` uint8 RGB picture; masks and boxes are at the plan's ``output_size``.
+
+        The picture may have any size; for a plan with a fovea it must have the size that the plan was made for.
+        """
         ...
 
 
 @dataclass
 class _Prepared:
-    """The fixed buffers of one plan on a GPU; with a graph, replaying it reads ``image`` and fills ``decoded``."""
+    """The fixed buffers of one plan and picture size on a GPU; results are one dictionary per view.
 
-    image: Tensor
-    decoded: Mapping[str, Tensor]
-    host: dict[str, Tensor]
+    With a graph, replaying it reads ``picture`` and fills ``decoded``.
+    """
+
+    staging: Tensor  # pinned, on the host
+    picture: Tensor
+    decoded: list[Mapping[str, Tensor]]
+    host: list[dict[str, Tensor]]
     graph: Any = None
 
 
@@ -62,7 +73,8 @@ class TorchEngine:
 
     The picture is uploaded as uint8 (from pinned memory on CUDA), scaled to 0..1 and resized with an
     antialiased bilinear filter on the device. On CUDA each plan is captured as a CUDA graph: one launch for
-    the network and its decoding, the same buffers every time.
+    resizing, the network and its decoding, the same buffers every time. A plan with a fovea runs the network
+    twice and joins the results on the host.
 
     Args:
         model: module with ``label_set``, ``forward(image) -> dict`` for ``(1, 3, H, W)`` float32 in 0..1, and
@@ -103,8 +115,7 @@ class TorchEngine:
         self._model: Any = model.eval().to(self._device, memory_format=self._format)  # type: ignore[call-overload]
         self._forward: Any = torch.compile(self._model, dynamic=False) if compile else self._model
         self._compiled = compile
-        self._prepared: dict[Plan, _Prepared] = {}
-        self._staging: Tensor | None = None  # pinned, grows to the largest picture
+        self._prepared: dict[tuple[Plan, tuple[int, int]], _Prepared] = {}
         self._captured = 0
         self.labels: LabelSet = model.label_set  # type: ignore[assignment]
 
@@ -127,7 +138,7 @@ class TorchEngine:
             "torch": torch.__version__,
         }
 
-    def warm_up(self, plan: Plan) -> None:
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
         """Run the plan a few times; on CUDA, allocate its buffers and capture its graph.
 
         Raises:
@@ -135,12 +146,13 @@ class TorchEngine:
         """
         import torch
 
+        size = picture_size or plan.output_size
         try:
             if self._device.type == "cuda":
-                self._prepare(plan)
+                self._prepare(plan, size)
             else:
                 for _ in range(2):
-                    self(np.zeros((*plan.size, 3), np.uint8), plan)
+                    self(np.zeros((*size, 3), np.uint8), plan)
         except torch.OutOfMemoryError as error:
             raise InputError(f"plan {plan.name} does not fit into the memory of {self._device}: {error}") from None
 
@@ -149,48 +161,56 @@ class TorchEngine:
 
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"picture of shape {image.shape} and type {image.dtype} is not (H, W, 3) uint8")
-        with torch.inference_mode():
-            if self._device.type != "cuda":
-                decoded: Mapping[str, Tensor] = self._infer(self._resize(self._upload(image), plan))
-                return self._prediction({name: value.cpu().numpy() for name, value in decoded.items()})
-            if plan not in self._prepared:
-                self._prepare(plan)
-            prepared = self._prepared[plan]
-            with torch.cuda.device(self._device):
-                prepared.image.copy_(self._resize(self._upload(image), plan))
-                if prepared.graph is not None:
-                    prepared.graph.replay()
-                    decoded = prepared.decoded
-                else:
-                    decoded = self._infer(prepared.image)
-                for name, value in decoded.items():
-                    prepared.host[name].copy_(value, non_blocking=True)
-                torch.cuda.current_stream().synchronize()
-            # Copied, because the host buffers are filled again by the next frame.
-            return self._prediction({name: value.numpy().copy() for name, value in prepared.host.items()})
+        if plan.fovea is not None and image.shape[:2] != plan.fovea.native:
+            raise InputError(
+                f"plan {plan.name} is for pictures of {plan.fovea.native[0]}x{plan.fovea.native[1]}, "
+                f"not {image.shape[0]}x{image.shape[1]}"
+            )
+        if self._device.type == "cuda":
+            host = self._replay(image, plan)
+        else:
+            with torch.inference_mode():
+                picture = torch.from_numpy(np.ascontiguousarray(image))
+                host = [{name: value.numpy() for name, value in view.items()} for view in self._answer(picture, plan)]
+        predictions = [self._prediction(decoded) for decoded in host]
+        return predictions[0] if plan.fovea is None else fuse(plan, predictions[0], predictions[1])
 
-    def _upload(self, image: np.ndarray) -> Tensor:
-        """``(1, 3, H, W)`` uint8 on the device, NHWC in memory."""
+    def _replay(self, image: np.ndarray, plan: Plan) -> list[dict[str, np.ndarray]]:
         import torch
 
-        picture = torch.from_numpy(np.ascontiguousarray(image))
-        if self._device.type == "cuda":
-            if self._staging is None or self._staging.numel() < picture.numel():
-                self._staging = torch.empty(picture.numel(), dtype=torch.uint8, pin_memory=True)
-            staged = self._staging[: picture.numel()].view(picture.shape)
-            staged.copy_(picture)
-            picture = staged.to(self._device, non_blocking=True)
-        return picture.permute(2, 0, 1)[None]
+        prepared = self._prepare(plan, (image.shape[0], image.shape[1]))
+        with torch.inference_mode(), torch.cuda.device(self._device):
+            prepared.staging.copy_(torch.from_numpy(np.ascontiguousarray(image)))
+            prepared.picture.copy_(prepared.staging, non_blocking=True)
+            if prepared.graph is not None:
+                prepared.graph.replay()
+                decoded = prepared.decoded
+            else:
+                decoded = self._answer(prepared.picture, plan)
+            for results, targets in zip(decoded, prepared.host, strict=True):
+                for name, value in results.items():
+                    targets[name].copy_(value, non_blocking=True)
+            torch.cuda.current_stream().synchronize()
+        # Copied, because the host buffers are filled again by the next frame.
+        return [{name: value.numpy().copy() for name, value in results.items()} for results in prepared.host]
 
-    def _resize(self, picture: Tensor, plan: Plan) -> Tensor:
-        """``(1, 3, h, w)`` float32 in 0..1 at the plan's size."""
+    def _answer(self, picture: Tensor, plan: Plan) -> list[Mapping[str, Tensor]]:
+        """Everything from an ``(H, W, 3)`` uint8 picture on the device to decoded results, for each view."""
+        whole = picture.permute(2, 0, 1)[None]  # NCHW by name, NHWC in memory
+        results = [self._infer(self._resize(whole, plan.size))]
+        if plan.fovea is not None:
+            at = plan.fovea.window
+            window = whole[..., at.top : at.top + at.height, at.left : at.left + at.width]
+            results.append(self._infer(self._resize(window, (at.height, at.width))))
+        return results
+
+    def _resize(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """``(1, 3, h, w)`` float32 in 0..1."""
         import torch
 
         scaled = picture.float().div_(255)
-        if scaled.shape[2:] != plan.size:
-            scaled = torch.nn.functional.interpolate(
-                scaled, plan.size, mode="bilinear", align_corners=False, antialias=True
-            )
+        if scaled.shape[2:] != size:
+            scaled = torch.nn.functional.interpolate(scaled, size, mode="bilinear", align_corners=False, antialias=True)
         return scaled.contiguous(memory_format=self._format)
 
     def _infer(self, image: Tensor) -> Mapping[str, Tensor]:
@@ -204,32 +224,36 @@ class TorchEngine:
             outputs = self._forward(image)
         return self._model.decode(outputs)
 
-    def _prepare(self, plan: Plan) -> None:
-        """Allocate a plan's buffers on the GPU and capture its graph."""
+    def _prepare(self, plan: Plan, size: tuple[int, int]) -> _Prepared:
+        """Allocate the GPU buffers of a plan for pictures of a size, and capture its graph."""
         import torch
 
-        if plan in self._prepared:
-            return
+        if (plan, size) in self._prepared:
+            return self._prepared[plan, size]
         with torch.inference_mode(), torch.cuda.device(self._device):
-            image = torch.zeros((1, 3, *plan.size), device=self._device).contiguous(memory_format=self._format)
+            picture = torch.zeros((*size, 3), dtype=torch.uint8, device=self._device)
+            staging = torch.empty((*size, 3), dtype=torch.uint8, pin_memory=True)
             side = torch.cuda.Stream()  # capture asks that the work ran on a side stream before
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(3):
-                    decoded = self._infer(image)
+                    decoded = self._answer(picture, plan)
             torch.cuda.current_stream().wait_stream(side)
             graph: Any = torch.cuda.CUDAGraph()
             try:
                 with torch.cuda.graph(graph):
-                    decoded = self._infer(image)
+                    decoded = self._answer(picture, plan)
                 self._captured += 1
             except RuntimeError as error:
                 torch.cuda.synchronize()
                 graph = None
                 warn(f"plan {plan.name} runs without a CUDA graph: {str(error).splitlines()[0]}")
-            host = {name: torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
-                    for name, value in decoded.items()}  # fmt: skip
-            self._prepared[plan] = _Prepared(image, decoded, host, graph)
+            host = [
+                {name: torch.empty(value.shape, dtype=value.dtype, pin_memory=True) for name, value in results.items()}
+                for results in decoded
+            ]
+            self._prepared[plan, size] = _Prepared(staging, picture, decoded, host, graph)
+        return self._prepared[plan, size]
 
     def _prediction(self, decoded: Mapping[str, np.ndarray]) -> Prediction:
         masks = {name: decoded[name][0] for name in MASKS if name in decoded}

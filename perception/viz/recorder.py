@@ -68,7 +68,7 @@ class Recorder:
         assert self._size is not None
         frame = result.frame
         if frame.image is not None:
-            plan_size = result.decision.plan.size if result.decision else None
+            plan_size = result.decision.plan.output_size if result.decision else None
             self._last[frame.channel] = draw_overlay(
                 frame.image, result.prediction, self._labels, self._size, plan_size
             )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.runtime.engine import TorchEngine, resolve_device
-from perception.runtime.plan import Plan
+from perception.runtime.plan import Fovea, Plan, Window, fovea_plan
 from perception.taxonomy import CAMVID
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -163,7 +163,7 @@ def test_info_is_what_ran() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
 def test_on_cuda_a_graph_is_captured_and_answers_the_same(precision: str) -> None:
     engine = TorchEngine(Threshold(), "cuda", precision=precision)
-    engine.warm_up(PLAN)
+    engine.warm_up(PLAN, picture().shape[:2])
     assert engine.info["cuda_graphs"] == 1
     check(engine)
     other = Plan("64x96", (64, 96))
@@ -175,7 +175,7 @@ def test_on_cuda_a_graph_is_captured_and_answers_the_same(precision: str) -> Non
 @needs_cuda
 def test_on_cuda_nothing_is_allocated_after_warm_up() -> None:
     engine = TorchEngine(Threshold(), "cuda")
-    engine.warm_up(PLAN)
+    engine.warm_up(PLAN, picture().shape[:2])
     for _ in range(3):
         engine(picture(), PLAN)
     before = torch.cuda.memory_reserved()
@@ -193,6 +193,43 @@ def test_on_cuda_a_model_that_cannot_be_captured_still_runs() -> None:
             return super().forward(image)
 
     engine = TorchEngine(Looks(), "cuda", precision="fp32")
-    engine.warm_up(PLAN)
+    engine.warm_up(PLAN, picture().shape[:2])
     assert engine.info["cuda_graphs"] == 0
     check(engine)
+
+
+FOVEA_PLAN = fovea_plan((40, 60), Fovea(Window(30, 50, 40, 64), (120, 180)))
+
+
+def test_a_fovea_sees_detail_that_the_whole_picture_loses() -> None:
+    image = np.zeros((120, 180, 3), np.uint8)
+    image[35:65:2, 60:110, 0] = 255  # lines of one pixel: grey in the small picture, distinct in the window
+    image[100:120, 0:60, 0] = 255
+    prediction = TorchEngine(Threshold(), "cpu")(image, FOVEA_PLAN)
+    assert prediction.semantic is not None
+    assert prediction.semantic.shape == (120, 180)
+    inside = (slice(30, 70), slice(50, 114))
+    assert np.array_equal(prediction.semantic[inside], 3 * (image[inside][..., 0] > 0))
+    assert (prediction.semantic[105:120, 0:54] == 3).all()
+    assert (prediction.semantic[75:95] == 0).all()
+    assert prediction.boxes is not None
+    # The same answer twice, scaled by 3 and shifted by the window's corner.
+    assert sorted(map(tuple, prediction.boxes.xyxy.tolist())) == [(0, 3, 6, 9), (50, 31, 52, 33)]
+
+
+def test_a_fovea_of_another_picture_size_is_refused() -> None:
+    with pytest.raises(InputError, match="is for pictures of 120x180, not 40x60"):
+        TorchEngine(Threshold(), "cpu")(picture(), FOVEA_PLAN)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_a_fovea_plan_is_one_graph_and_answers_as_on_the_cpu() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (120, 180, 3), dtype=np.uint8)
+    engine = TorchEngine(Threshold(), "cuda", precision="fp32")
+    engine.warm_up(FOVEA_PLAN, (120, 180))
+    assert engine.info["cuda_graphs"] == 1
+    here, there = TorchEngine(Threshold(), "cpu")(image, FOVEA_PLAN), engine(image, FOVEA_PLAN)
+    assert here.semantic is not None
+    assert there.semantic is not None
+    assert (here.semantic == there.semantic).mean() > 0.99  # values at 0.5 may fall either way
