@@ -57,6 +57,9 @@ class PerceptionModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Tensor) -> dict[str, Any]: ...
 
+    def select_scale(self, scale: float) -> None:
+        """Say that the next inputs are at this share of the camera's resolution; most models do not care."""
+
     def normalise(self, image: Tensor) -> Tensor:
         return (image - self.mean) / self.std
 

@@ -13,6 +13,7 @@ from perception.models.base import HEADS, PerceptionModel, resize_logits
 from perception.models.heads.center import CenterHead
 from perception.models.heads.fcn import FCNHead
 from perception.models.necks import FeaturePyramid
+from perception.models.switchable import make_switchable, select_scale
 from perception.taxonomy import LabelSet
 
 
@@ -29,6 +30,12 @@ class MultiTaskModel(PerceptionModel):
         detection_level: stride of the map that the detection head reads.
         context: pyramid pooling on the coarsest level.
         backbone_options: further options of the backbone.
+        scales: ascending shares of the camera's resolution, each of which gets batch norms of its own; see
+            :meth:`select_scale`.
+
+    Attributes:
+        train_stride: stride of the dense outputs in training mode: 1, 2 or 4. Losses on every second pixel cost a
+            quarter of the memory traffic, which on a small network is much of a step.
 
     Raises:
         InputError: for an unknown or repeated head, or a head whose classes the label set lacks.
@@ -47,6 +54,7 @@ class MultiTaskModel(PerceptionModel):
         detection_level: int = 4,
         context: bool = True,
         backbone_options: dict[str, Any] | None = None,
+        scales: Sequence[float] | None = None,
     ) -> None:
         super().__init__(label_set, in_channels)
         unknown = [name for name in heads if name not in HEADS]
@@ -58,6 +66,7 @@ class MultiTaskModel(PerceptionModel):
         self.neck = FeaturePyramid(
             self.backbone.channels, self.backbone.reductions, channels, list(levels.values()), context
         )
+        self.train_stride = 1
         self.heads = nn.ModuleDict()
         for name in heads:
             if name == "detection":
@@ -68,21 +77,31 @@ class MultiTaskModel(PerceptionModel):
                 classes = (num_classes or len(label_set.classes)) if name == "semantic" else 1
                 self.heads[name] = FCNHead(channels, classes, width[name], levels[name])
 
+        self.scales = None if scales is None else tuple(scales)
+        if self.scales is not None:
+            make_switchable(self, self.scales)
+
     @property
     def head_names(self) -> tuple[str, ...]:
         return tuple(self.heads)
+
+    def select_scale(self, scale: float) -> None:
+        if self.scales is not None:
+            select_scale(self, self.scales, scale)
 
     def parts(self) -> dict[str, nn.Module]:
         return {"backbone": self.backbone, "neck": self.neck, **self.heads}
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         size = (image.shape[-2], image.shape[-1])
+        stride = self.train_stride if self.training else 1
+        dense = (size[0] // stride, size[1] // stride)
         maps = self.neck(self.backbone(self.normalise(image)))
         outputs: dict[str, Any] = {}
         for name, head in self.heads.items():
             level = self.levels[name]
             raw = head(maps[level])
-            outputs[name] = raw if name == "detection" else resize_logits(raw, size, level)
+            outputs[name] = raw if name == "detection" else resize_logits(raw, dense, level // stride)
         if "detection" in outputs:
             outputs["detection"] |= {"size": size, "level": self.levels["detection"]}
         return outputs

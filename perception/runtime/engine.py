@@ -80,7 +80,8 @@ class TorchEngine:
         model: module with ``label_set``, ``forward(image) -> dict`` for ``(1, 3, H, W)`` float32 in 0..1, and
             ``decode(outputs) -> dict`` of fixed-shape tensors: ``semantic``, ``drivable``, ``lane`` ``(1, H, W)``
             uint8, and ``boxes`` ``(1, K, 4)``, ``scores`` ``(1, K)``, ``labels`` ``(1, K)``; each for the heads
-            that it has.
+            that it has. Where it has a ``select_scale(scale)``, it is told each view's share of the picture's
+            resolution.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16`` autocast; ``auto`` is bf16 (fp16 on GPUs without it) on CUDA
             and fp32 on the CPU.
@@ -113,6 +114,7 @@ class TorchEngine:
         self._score = score
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._model: Any = model.eval().to(self._device, memory_format=self._format)  # type: ignore[call-overload]
+        self._select_scale = getattr(model, "select_scale", lambda scale: None)
         self._forward: Any = torch.compile(self._model, dynamic=False) if compile else self._model
         self._compiled = compile
         self._prepared: dict[tuple[Plan, tuple[int, int]], _Prepared] = {}
@@ -197,10 +199,12 @@ class TorchEngine:
     def _answer(self, picture: Tensor, plan: Plan) -> list[Mapping[str, Tensor]]:
         """Everything from an ``(H, W, 3)`` uint8 picture on the device to decoded results, for each view."""
         whole = picture.permute(2, 0, 1)[None]  # NCHW by name, NHWC in memory
+        self._select_scale(min(plan.size[0] / picture.shape[0], plan.size[1] / picture.shape[1], 1.0))
         results = [self._infer(self._resize(whole, plan.size))]
         if plan.fovea is not None:
             at = plan.fovea.window
             window = whole[..., at.top : at.top + at.height, at.left : at.left + at.width]
+            self._select_scale(1.0)
             results.append(self._infer(self._resize(window, (at.height, at.width))))
         return results
 

@@ -1,5 +1,6 @@
 """Lightning modules: what is trained, with which losses and metrics."""
 
+from perception.tasks.multi_resolution import MultiResolution
 from perception.tasks.multitask import MultiTask
 
-__all__ = ["MultiTask"]
+__all__ = ["MultiResolution", "MultiTask"]

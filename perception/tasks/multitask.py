@@ -18,8 +18,9 @@ from perception.losses.detection import center_loss
 from perception.losses.segmentation import binary_dense, semantic_loss
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.backbones import freeze
-from perception.models.base import HEADS, PerceptionModel
+from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
+from perception.models.multitask import MultiTaskModel
 from perception.models.zoo import create_model
 from perception.tasks.optim import parameter_groups, warmup_cosine
 from perception.types import Batch
@@ -48,6 +49,8 @@ class MultiTask(pl.LightningModule):
         jaccard: weight of the soft Jaccard loss beside the semantic cross-entropy.
         aux_weight: weight of a model's auxiliary semantic output.
         lane_weight: weight of lane pixels, which are few, in their cross-entropy.
+        loss_stride: 2 or 4 takes the dense losses on every second or fourth row and column, from a random first
+            one: more steps in the same time.
         eval_size: ``[height, width]`` to which images are resized for evaluation; results are brought back to
             the size of the labels. ``None`` evaluates images as they come.
         channels_last: memory format of the convolutions.
@@ -78,6 +81,7 @@ class MultiTask(pl.LightningModule):
         jaccard: float = 0.5,
         aux_weight: float = 0.4,
         lane_weight: float = 4.0,
+        loss_stride: int = 1,
         eval_size: list[int] | None = None,
         channels_last: bool = True,
         compile: bool = False,
@@ -111,6 +115,13 @@ class MultiTask(pl.LightningModule):
         self.register_buffer("class_weights", weight, persistent=False)
         self.lr, self.weight_decay, self.stem_lr_scale, self.warmup = lr, weight_decay, stem_lr_scale, warmup
         self.jaccard, self.aux_weight, self.lane_weight = jaccard, aux_weight, lane_weight
+        if loss_stride not in (1, 2, 4):
+            raise InputError(f"loss_stride {loss_stride} must be 1, 2 or 4")
+        if loss_stride > 1 and not isinstance(self.model, MultiTaskModel):
+            raise InputError(f"loss_stride is for multitask_* models, not {model}")
+        if isinstance(self.model, MultiTaskModel):
+            self.model.train_stride = loss_stride
+        self.loss_stride = loss_stride
         self.eval_size = None if eval_size is None else (eval_size[0], eval_size[1])
         self.compile_model = compile
         if channels_last:
@@ -160,13 +171,16 @@ class MultiTask(pl.LightningModule):
     def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Loss of every head whose target is in the batch."""
         losses: dict[str, Tensor] = {}
-        if "semantic" in outputs and batch.semantic is not None:
-            loss = semantic_loss(outputs["semantic"], batch.semantic, self.class_weights, self.jaccard)
+        targets = {name: getattr(batch, name) for name in DENSE_HEADS}
+        if self.loss_stride > 1 and self.training:
+            targets = thinned(targets, self.loss_stride)
+        if "semantic" in outputs and targets["semantic"] is not None:
+            loss = semantic_loss(outputs["semantic"], targets["semantic"], self.class_weights, self.jaccard)
             if "semantic_aux" in outputs:
-                loss = loss + self.aux_weight * semantic_loss(outputs["semantic_aux"], batch.semantic)
+                loss = loss + self.aux_weight * semantic_loss(outputs["semantic_aux"], targets["semantic"])
             losses["semantic"] = loss
         for name, weight in (("drivable", 1.0), ("lane", self.lane_weight)):
-            target = getattr(batch, name)
+            target = targets[name]
             if name in outputs and target is not None:
                 losses[name] = binary_dense(outputs[name], target, weight)
         if "detection" in outputs and batch.boxes is not None:
@@ -177,13 +191,16 @@ class MultiTask(pl.LightningModule):
             )
         return losses
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        losses = self.losses(self.forward(batch.image), batch)
+    def _checked(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         if not losses:
             raise InputError(
                 f"no target of the batch fits the heads {', '.join(self.model.head_names)}; "
                 "choose heads that the data set has labels for"
             )
+        return losses
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        losses = self._checked(self.losses(self.forward(batch.image), batch))
         total = self.balance(losses)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
         for name, loss in losses.items():
@@ -215,7 +232,7 @@ class MultiTask(pl.LightningModule):
         groups = parameter_groups(self.model, self.balance, self.lr, self.weight_decay, self.stem_lr_scale)
         if not groups:
             raise InputError("everything is frozen; nothing is left to train")
-        optimizer = torch.optim.AdamW(groups, fused=torch.cuda.is_available())
+        optimizer = torch.optim.AdamW(groups, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: warmup_cosine(self.progress(), self.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -275,3 +292,18 @@ class MultiTask(pl.LightningModule):
                 f"config builds {self.model.recipe['name']} ({self.model.recipe['label_set']}, "
                 f"{self.model.recipe['options']})"
             )
+
+
+def thinned(targets: dict[str, Tensor | None], stride: int) -> dict[str, Tensor | None]:
+    """Every ``stride``-th row and column of ``(B, H, W)`` targets, from the same random first one for all.
+
+    The result measures ``H // stride`` by ``W // stride`` whatever the first one is.
+    """
+    top, left = torch.randint(stride, (2,)).tolist()
+    thin: dict[str, Tensor | None] = {}
+    for name, target in targets.items():
+        if target is not None:
+            height, width = (side // stride * stride for side in target.shape[-2:])
+            target = target[..., top:height:stride, left:width:stride]
+        thin[name] = target
+    return thin

@@ -1,0 +1,206 @@
+"""Training of one set of weights for a whole ladder of resolutions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perception.errors import InputError
+from perception.metrics.multitask import MultiTaskMetrics
+from perception.models.multitask import MultiTaskModel
+from perception.tasks.multitask import MultiTask
+from perception.transforms.window import batch_window
+from perception.types import Batch
+
+Window = tuple[int, int, int, int]
+
+
+class MultiResolution(MultiTask):
+    """Every step trains one rung of the ladder and the largest rung, which teaches it.
+
+    Pictures come whole. The student sees a window that has ``size`` pixels at its rung's scale, or the whole
+    picture where that is smaller, as in the car; the teacher is the same network on a window of ``size`` pixels
+    at the largest scale inside it. Both learn from the labels; besides, the student's class probabilities are
+    drawn to the teacher's, averaged over the student's pixels, where both look. So each rung sees its own
+    context, and every step costs the same.
+
+    Papers: Resolution Switchable Networks - arXiv 2007.09558 (norms per resolution, distillation between
+    resolutions); Distilling the Knowledge in a Neural Network - arXiv 1503.02531.
+
+    Args:
+        size: ``[height, width]`` of a window in network pixels; multiples of 32 keep the network from padding.
+        scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
+        distill: weight of the distillation; 0 trains on labels alone.
+        temperature: of both softmaxes in the distillation.
+        options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
+
+    Metrics are logged per rung, ``val/<scale>/semantic/miou``, and as their mean under the usual keys.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        label_set: str,
+        size: list[int],
+        scales: list[float],
+        distill: float = 1.0,
+        temperature: float = 1.0,
+        heads: list[str] | None = None,
+        model_options: dict[str, Any] | None = None,
+        pretrained: bool | str = False,
+        init_from: str | None = None,
+        freeze: list[str] | None = None,
+        lr: float = 1e-3,
+        weight_decay: float = 0.02,
+        stem_lr_scale: float = 1.0,
+        warmup: float = 0.05,
+        balance: str = "uncertainty",
+        task_weights: dict[str, float] | None = None,
+        class_weights: list[float] | None = None,
+        jaccard: float = 0.5,
+        lane_weight: float = 4.0,
+        loss_stride: int = 1,
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        if distill < 0 or temperature <= 0:
+            raise InputError(f"distill {distill:g} must not be negative and temperature {temperature:g} be positive")
+        if len(size) != 2 or min(size) < 32:
+            raise InputError(f"size {size} must be [height, width] of at least 32 pixels each")
+        super().__init__(
+            model, label_set, heads, {**(model_options or {}), "scales": scales}, pretrained, init_from, freeze, lr,
+            weight_decay, stem_lr_scale, warmup, balance, task_weights, class_weights, jaccard,
+            lane_weight=lane_weight, loss_stride=loss_stride, channels_last=channels_last, compile=compile,
+        )  # fmt: skip
+        if not isinstance(self.model, MultiTaskModel):
+            raise InputError(f"training over a ladder needs a multitask_* model, not {model}")
+        self.size = (size[0], size[1])
+        self.scales = tuple(scales)
+        self.distill, self.temperature = distill, temperature
+        self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
+
+    def run_at(self, scale: float, image: Tensor) -> dict[str, Any]:
+        self.model.select_scale(scale)
+        return self.forward(image)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        picture = (batch.image.shape[-2], batch.image.shape[-1])
+        top_scale = self.scales[-1]
+        scale = self.scales[int(torch.randint(len(self.scales), ()))]
+        seen, shown = student_window(picture, self.size, scale)
+        student = batch_window(batch, seen, shown)
+        outputs = self.run_at(scale, student.image)
+        total = self.balance(self._checked(self.losses(outputs, student)))
+        self.log(f"train/{_key(scale)}/loss", total.detach(), batch_size=len(batch))
+        if scale < top_scale:
+            inner = teacher_window(seen, self.size, top_scale)
+            height = min(self.size[0], round(inner[2] * top_scale))
+            width = min(self.size[1], round(inner[3] * top_scale))
+            teacher = batch_window(batch, inner, (height, width))
+            taught = self.run_at(top_scale, teacher.image)
+            total = total + self.balance(self._checked(self.losses(taught, teacher)))
+            if self.distill and "semantic" in outputs:
+                loss = distillation(
+                    outputs["semantic"], taught["semantic"].detach(), relative(inner, seen), self.temperature
+                )
+                self.log("train/distill_loss", loss.detach(), batch_size=len(batch))
+                total = total + self.distill * loss
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
+        return total
+
+    # Evaluation
+
+    def _measure(self, batch: Batch) -> None:
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        for scale in self.scales:
+            self.model.select_scale(scale)
+            self.eval_size = rung_size(size, scale)
+            self.rung_metrics[_key(scale)].update(self.evaluate(batch), batch)  # type: ignore[operator]
+
+    def _log_rungs(self, stage: str) -> None:
+        sums: dict[str, list[Tensor]] = {}
+        for scale in self.scales:
+            meter = self.rung_metrics[_key(scale)]
+            values = meter.compute()  # type: ignore[operator]
+            meter.reset()  # type: ignore[operator]
+            for name, value in values.items():
+                sums.setdefault(name, []).append(value)
+            kept = {name: value for name, value in values.items() if "iou_" not in name}
+            self.log_dict({f"{stage}/{scale:g}/{name}": value for name, value in kept.items()})
+        self.log_dict({f"{stage}/{name}": torch.stack(values).mean() for name, values in sums.items()})
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self._measure(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_rungs("val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self._measure(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_rungs("test")
+
+    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        self.model.select_scale(self.scales[-1])
+        self.eval_size = None
+        return self.evaluate(batch)
+
+
+def _key(scale: float) -> str:
+    return f"{scale:g}".replace(".", "_")
+
+
+def rung_size(picture: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(32, round(picture[0] * scale)), max(32, round(picture[1] * scale))
+
+
+def student_window(picture: tuple[int, int], size: tuple[int, int], scale: float) -> tuple[Window, tuple[int, int]]:
+    """A random window of ``size`` network pixels at a scale, and its size there; the picture bounds it."""
+    start, extent, shown = [], [], []
+    for whole, wanted in zip(picture, size, strict=True):
+        native = min(whole, round(wanted / scale))
+        start.append(int(torch.randint(whole - native + 1, ())))
+        extent.append(native)
+        shown.append(wanted if native < whole else max(1, round(whole * scale)))
+    return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])
+
+
+def teacher_window(outer: Window, size: tuple[int, int], scale: float) -> Window:
+    """A random window of at most ``size`` network pixels at a scale inside another window."""
+    start, extent = [], []
+    for begin, length, wanted in zip(outer[:2], outer[2:], size, strict=True):
+        native = min(length, round(wanted / scale))
+        start.append(begin + int(torch.randint(length - native + 1, ())))
+        extent.append(native)
+    return start[0], start[1], extent[0], extent[1]
+
+
+def relative(inner: Window, outer: Window) -> tuple[float, float, float, float]:
+    """``(top, left, bottom, right)`` of one window as shares of another that holds it."""
+    top, left = (inner[0] - outer[0]) / outer[2], (inner[1] - outer[1]) / outer[3]
+    return top, left, top + inner[2] / outer[2], left + inner[3] / outer[3]
+
+
+def distillation(student: Tensor, teacher: Tensor, at: Sequence[float], temperature: float = 1.0) -> Tensor:
+    """Kullback-Leibler divergence from the teacher's class probabilities to the student's, per student pixel.
+
+    Args:
+        student: ``(B, C, h, w)`` logits of the outer window.
+        teacher: ``(B, C, H, W)`` logits of the inner one; their probabilities are averaged over the student's pixels.
+        at: ``(top, left, bottom, right)`` of the inner window as shares of the outer one.
+    """
+    height, width = student.shape[-2:]
+    rows = max(1, round((at[2] - at[0]) * height))
+    columns = max(1, round((at[3] - at[1]) * width))
+    top = min(round(at[0] * height), height - rows)
+    left = min(round(at[1] * width), width - columns)
+    part = student[..., top : top + rows, left : left + columns].float() / temperature
+    soft = F.adaptive_avg_pool2d((teacher.float() / temperature).softmax(dim=1), (rows, columns))
+    divergence = F.kl_div(part.log_softmax(dim=1), soft, reduction="none").sum(dim=1).mean()
+    return divergence * math.pow(temperature, 2)
