@@ -76,14 +76,15 @@ def test_a_step_trains_the_rung_that_was_drawn_and_the_largest(monkeypatch: pyte
     module = task(balance="fixed")
     monkeypatch.setattr(module, "log", lambda *a, **k: None)
     before = {i: norm.clone() for i, norm in enumerate(_means(module))}
+    frames = batch()
     monkeypatch.setattr("perception.tasks.multi_resolution.torch.randint", _first)
-    module.training_step(batch(), 0).backward()
+    module.training_step(frames, 0).backward()
     moved = [not torch.equal(norm, before[i]) for i, norm in enumerate(_means(module))]
     assert moved == [True, False, True]
 
 
-def _first(high: int, size: tuple[int, ...], *args: object, **kwargs: object) -> torch.Tensor:
-    return torch.zeros(size or 2, dtype=torch.int64)
+def _first(high: int, size: tuple[int, ...]) -> torch.Tensor:
+    return torch.zeros(size, dtype=torch.int64)
 
 
 def _means(module: MultiResolution) -> list[torch.Tensor]:
