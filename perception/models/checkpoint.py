@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from perception.models.zoo import ZOO, create_model
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 RECIPE_KEY = "perception_recipe"
+PER_SCALE = (re.compile(r"\.norms\.\d+\."), re.compile(r"\.0\.norms\.\d+\."))
+"""Part of a name that marks a norm of one scale, without and with an activation beside it."""
 MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
@@ -95,10 +98,17 @@ def load_weights(model: PerceptionModel, weights: dict[str, Tensor], path: Path)
 def load_matching(model: PerceptionModel, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
     """Copy the weights whose name and shape agree, as when fine-tuning onto another class count.
 
+    Norms per scale that the weights lack start from the plain norm of the same place.
+
     Returns:
         How many tensors were copied, and the names of those of ``model`` that were not.
     """
     own = model.state_dict()
+    for key in own:
+        for pattern in PER_SCALE:
+            plain = pattern.sub(".", key)
+            if key not in weights and plain in weights:
+                weights = weights | {key: weights[plain]}
     chosen = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     model.load_state_dict(chosen, strict=False)
     return len(chosen), [key for key in own if key not in chosen]

@@ -8,7 +8,7 @@ from torch import nn
 
 import perception
 from perception.errors import InputError
-from perception.models.checkpoint import save
+from perception.models.checkpoint import load_matching, save
 from perception.models.switchable import SwitchableBatchNorm2d, make_switchable, select_scale
 
 SCALES = (0.25, 0.5, 1.0)
@@ -69,6 +69,23 @@ def test_a_saved_model_keeps_its_scales(tmp_path: object) -> None:
     assert torch.equal(answers[0], answers[1])
     assert torch.equal(answers[2], answers[3])
     assert not torch.allclose(answers[0], answers[2])
+
+
+@pytest.mark.parametrize("name", ["multitask_resnet18_slim", "multitask_mobilenetv4_small"])
+def test_plain_weights_start_every_scale(name: str) -> None:
+    plain = perception.create_model(name, heads=["semantic"]).eval()
+    with torch.no_grad():
+        for module in plain.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_()  # type: ignore[union-attr]
+    model = perception.create_model(name, heads=["semantic"], scales=SCALES).eval()
+    copied, fresh = load_matching(model, plain.state_dict())
+    assert copied
+    assert fresh == []
+    x = torch.rand(1, 3, 64, 64)
+    for scale in SCALES:
+        model.select_scale(scale)
+        assert torch.allclose(model(x)["semantic"], plain(x)["semantic"], atol=1e-5)
 
 
 @pytest.mark.parametrize("scales", [[], [0.5, 0.25], [0.5, 0.5], [0.0, 1.0], [0.5, 1.5]])
