@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -70,8 +70,8 @@ def require_dir(path: str | Path, what: str) -> Path:
     return path
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """``(H, W, 3)`` uint8 RGB.
+def read_image(path: str | Path | BinaryIO) -> np.ndarray:
+    """``(H, W, 3)`` uint8 RGB, of a file or of an open one, such as ``io.BytesIO`` of its bytes.
 
     Raises:
         InputError: for a file that is missing or does not decode.
@@ -93,7 +93,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     return np.array(image)
 
 
-def _decode(path: str | Path, mode: str | None) -> Image.Image:
+def _decode(path: str | Path | BinaryIO, mode: str | None) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from perception.errors import InputError
 from perception.geometry.camera import project
 from perception.geometry.frames import apply, inverse
-from perception.runtime.plan import Fovea, Plan, Window
+from perception.runtime.plan import SCALES, Fovea, Plan, Window, fovea_plan, ladder
 from perception.runtime.stopping import StoppingModel
 from perception.types import Camera
 
@@ -18,6 +19,7 @@ DEFAULT_FOCAL = 1266 / 1600
 DEFAULT_HEIGHT_M = 1.5
 TALL_M = 4.0
 """Height of the corridor that a fovea takes in: a lorry."""
+FOVEA_PLANS = 2
 
 
 def assumed_camera(size: tuple[int, int], focal_px: float | None = None) -> Camera:
@@ -123,3 +125,37 @@ def _range(camera: Camera, scale: float, stopping: StoppingModel) -> float:
     for _ in range(12):
         range_m = max(scale * pixels_ahead(camera, range_m, height_m) * range_m / floor_px, 0.5)
     return range_m
+
+
+def build_plans(
+    native: tuple[int, int],
+    scales: Sequence[float] = SCALES,
+    fovea: bool = True,
+    camera: Camera | None = None,
+    stopping: StoppingModel | None = None,
+) -> tuple[Plan, ...]:
+    """The plans to prepare for a camera: a ladder of sizes and, of the plans with a fovea, the cheapest ones.
+
+    Every plan with a fovea sees as far as the full picture, so those that read the fewest pixels are taken.
+
+    >>> [plan.name for plan in build_plans((900, 1600), (0.25, 0.4, 1.0))]
+    ['224x400', '360x640', '900x1600', '224x400+192x384', '360x640+128x256']
+
+    Args:
+        native: ``(height, width)`` of the camera's pictures.
+        scales: shares of it.
+        camera: its calibration; a level camera that looks ahead by default.
+
+    Raises:
+        InputError: for bad scales, a camera of another size, or one that does not look ahead.
+    """
+    uniform = ladder(native, scales)
+    if not fovea:
+        return uniform
+    camera = camera or assumed_camera(native)
+    if camera.size != native:
+        raise InputError(f"the camera's size {camera.size} is not that of the pictures, {native}")
+    stopping = stopping or StoppingModel()
+    sizes = [plan.size for plan in uniform if plan.size != native]
+    pairs = sorted((fovea_plan(size, make_fovea(camera, size, stopping)) for size in sizes), key=lambda p: p.pixels)
+    return (*uniform, *pairs[:FOVEA_PLANS])

@@ -12,7 +12,14 @@ from perception.errors import InputError
 from perception.geometry.camera import project
 from perception.geometry.frames import apply, inverse
 from perception.runtime.plan import Window, fovea_plan, ladder, uniform_plan
-from perception.runtime.sight import assumed_camera, make_fovea, pixels_ahead, seen_range_m, vanishing_point
+from perception.runtime.sight import (
+    assumed_camera,
+    build_plans,
+    make_fovea,
+    pixels_ahead,
+    seen_range_m,
+    vanishing_point,
+)
 from perception.runtime.stopping import StoppingModel
 
 CAMERA = assumed_camera((900, 1600))
@@ -93,3 +100,24 @@ def test_a_fovea_with_a_gap_counts_for_nothing() -> None:
 def test_an_unbelievable_focal_length_is_refused() -> None:
     with pytest.raises(InputError, match="focal_px"):
         assumed_camera((900, 1600), -1.0)
+
+
+def test_the_plans_of_a_camera_are_the_ladder_and_its_cheapest_foveas() -> None:
+    plans = build_plans((900, 1600), camera=CAMERA)
+    uniform = ladder((900, 1600))
+    assert plans[: len(uniform)] == uniform
+    assert build_plans((900, 1600), fovea=False) == uniform
+    with_fovea = plans[len(uniform) :]
+    assert len(with_fovea) == 2
+    full = seen_range_m(uniform[-1], CAMERA, STOPPING)
+    assert all(seen_range_m(plan, CAMERA, STOPPING) == pytest.approx(full) for plan in with_fovea)
+    dearest = max(plan.pixels for plan in with_fovea)
+    for rung in uniform[:-1]:
+        other = fovea_plan(rung.size, make_fovea(CAMERA, rung.size, STOPPING))
+        assert other in with_fovea or other.pixels >= dearest
+
+
+def test_plans_for_a_camera_of_another_size_are_refused() -> None:
+    assert build_plans((900, 1600), (1.0,)) == ladder((900, 1600), (1.0,))
+    with pytest.raises(InputError, match="not that of the pictures"):
+        build_plans((720, 1280), camera=CAMERA)
