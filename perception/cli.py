@@ -20,6 +20,7 @@ COMMANDS = {
     "world": "write a nuScenes-format data set from the procedural driving world",
     "models": "list the models that can be built",
     "drive": "run a model over a source in the real-time loop and write a report",
+    "calibrate": "measure how long each plan takes on this device",
     "bench": "side-by-side timings with ratios",
 }
 
