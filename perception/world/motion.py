@@ -9,6 +9,8 @@ import numpy as np
 from perception.world.road import Road
 
 STEP_S = 0.05
+LEAD_IN_S = 1.0
+"""Motion is known from this long before the first instant."""
 LATERAL_LIMIT_MPS2 = 2.2
 """Comfortable sideways acceleration; it bounds the speed in bends."""
 
@@ -137,6 +139,13 @@ def follow(
             driver.s += (driver.v + speed) / 2 * STEP_S
             driver.v = speed
             ahead = driver
+
+
+def keep_pace(drivers: list[Driver], pace: np.ndarray) -> None:
+    """All drivers of a lane do what ``pace`` says, m/s per step, and so keep their distances."""
+    travelled = np.concatenate([[0.0], np.cumsum((pace[1:] + pace[:-1]) / 2) * STEP_S])
+    for driver in drivers:
+        driver.history = [(driver.s + s, v) for s, v in zip(travelled.tolist(), pace.tolist(), strict=True)]
 
 
 def steady(s: float, rate: float, start_s: float, end_s: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from perception.world.actors import Actor
 from perception.world.camera import CameraFrame, front_camera, render_camera
 from perception.world.lidar import EGO_FROM_LIDAR, LidarScan, points_in_box, scan_lidar
 from perception.world.raycast import Frame
-from perception.world.scene import Scene, build_scene
+from perception.world.scene import Scene, SpeedProfile, build_scene
 from perception.world.tables import (
     CAMERA,
     LIDAR,
@@ -50,6 +50,7 @@ class Recording:
         keyframes: at 2 Hz.
         size: ``(height, width)`` of the pictures.
         sweep_hz: camera rate between keyframes, 0 for none.
+        speeds: the ego's speed profiles, which the scenes take in turn; none lets it drive with the traffic.
     """
 
     out: Path
@@ -58,6 +59,7 @@ class Recording:
     keyframes: int
     size: tuple[int, int]
     sweep_hz: float
+    speeds: tuple[SpeedProfile, ...] = ()
 
     @property
     def per_keyframe(self) -> int:
@@ -80,7 +82,8 @@ class _Recorder:
         self.recording = recording
         self.name = scene_name(index)
         duration_s = (recording.keyframes - 1) / KEYFRAME_HZ
-        self.scene: Scene = build_scene(recording.seed, index, duration_s, recording.weather)
+        speed = recording.speeds[index % len(recording.speeds)] if recording.speeds else None
+        self.scene: Scene = build_scene(recording.seed, index, duration_s, recording.weather, speed)
         self.camera: Camera = front_camera(recording.size)
         self.log = f"world-{recording.seed}-{index:04d}"
         self.start_us = EPOCH_US + index * 1_000_000_000

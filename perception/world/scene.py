@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,15 @@ from perception.world.actors import Actor, Box3D
 from perception.world.ground import ground_meshes
 from perception.world.layout import LayoutBuilder
 from perception.world.mesh import Mesh, merge
-from perception.world.motion import Track
+from perception.world.motion import LEAD_IN_S, STEP_S, Track
 from perception.world.road import Road, make_road
 from perception.world.sky import WEATHERS, Daylight
 from perception.world.traffic import TrafficBuilder
 
 DISTRICTS = ("downtown", "residential", "avenue", "industrial")
 MAX_DURATION_S = 120.0
+MAX_PACE_MPS = 40.0
+SpeedProfile = Callable[[float], float]
 MARGIN_M = 80.0
 """Ground kept free between the scene and the edges of its map; all global coordinates are positive."""
 
@@ -80,7 +83,9 @@ def scene_rng(seed: int, index: int, part: int) -> np.random.Generator:
     return np.random.default_rng([seed, index, part])
 
 
-def build_scene(seed: int, index: int, duration_s: float, weather: str = "clear") -> Scene:
+def build_scene(
+    seed: int, index: int, duration_s: float, weather: str = "clear", speed: SpeedProfile | None = None
+) -> Scene:
     """Build a scene; the same arguments give the same scene.
 
     Args:
@@ -88,11 +93,14 @@ def build_scene(seed: int, index: int, duration_s: float, weather: str = "clear"
         index: of the scene in the world, at least 0.
         duration_s: how long it lasts, up to :data:`MAX_DURATION_S`.
         weather: ``clear``, ``overcast`` or ``random``.
+        speed: the ego's speed at a time in seconds, m/s; by default it drives as the traffic, the bends and the
+            lights let it. With a profile its lane moves along with it and the lights are green.
 
     Raises:
         InputError: for values out of range.
     """
     check_scene_arguments(seed, index, duration_s, weather)
+    pace = None if speed is None else _pace(speed, duration_s)
     rng = scene_rng(seed, index, 0)
     if weather == "random":
         weather = str(rng.choice(WEATHERS))
@@ -102,9 +110,10 @@ def build_scene(seed: int, index: int, duration_s: float, weather: str = "clear"
     density = float(rng.uniform(0.15, 0.95))
     greenery = float(rng.uniform(0.1, 1.0) if district != "downtown" else rng.uniform(0.0, 0.7))
     start = 70.0
-    road = make_road(scene_rng(seed, index, 1), start + 21.0 * duration_s + 190.0, district, start)
+    length = start + max(21.0 * duration_s, 0.0 if pace is None else float(pace.sum()) * STEP_S) + 190.0
+    road = make_road(scene_rng(seed, index, 1), length, district, start)
     _recenter(road)
-    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), road, density, start, duration_s)
+    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), road, density, start, duration_s, pace)
     traffic = traffic_builder.build()
     layout = LayoutBuilder(scene_rng(seed, index, 3), road, district, greenery, traffic_builder.red)
     meshes, facades = layout.build()
@@ -136,6 +145,16 @@ def build_scene(seed: int, index: int, duration_s: float, weather: str = "clear"
         traffic.ego,
         style,
     )
+
+
+def _pace(speed: SpeedProfile, duration_s: float) -> np.ndarray:
+    """The profile at every step of the motion, as constant before its start and after its end."""
+    count = int(np.ceil((duration_s + 2 * LEAD_IN_S) / STEP_S)) + 2
+    times = np.clip(np.arange(count) * STEP_S - LEAD_IN_S, 0.0, duration_s)
+    pace = np.array([speed(float(time)) for time in times])
+    if not (np.isfinite(pace).all() and pace.min() >= 0 and pace.max() <= MAX_PACE_MPS):
+        raise InputError(f"the ego's speed must lie in 0..{MAX_PACE_MPS:g} m/s, got {pace.min():g} to {pace.max():g}")
+    return pace
 
 
 def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str) -> None:

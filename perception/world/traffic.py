@@ -9,7 +9,7 @@ import numpy as np
 from perception.world.actors import Actor, Poses, bicycle_mesh, cyclist_meshes, pedestrian_meshes, vehicle_mesh
 from perception.world.ground import KERB_HEIGHT_M, side_frame
 from perception.world.mesh import Mesh
-from perception.world.motion import Driver, Light, Track, follow, steady
+from perception.world.motion import LEAD_IN_S, Driver, Light, Track, follow, keep_pace, steady
 from perception.world.road import Road
 
 EGO_LENGTH_M = 4.1
@@ -31,11 +31,21 @@ class TrafficBuilder:
     Args:
         density: 0..1, how busy the place is.
         end_s: last time that is asked for; simulation starts a little before 0.
+        pace: ``(T,)`` m/s every :data:`STEP_S` from :data:`LEAD_IN_S` before 0: what the ego and the traffic of its
+            lane do instead of following one another. The lights are then green.
     """
 
-    def __init__(self, rng: np.random.Generator, road: Road, density: float, ego_start_m: float, end_s: float) -> None:
-        self.rng, self.road, self.density = rng, road, density
-        self.start_s, self.end_s = -1.0, end_s + 1.0
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        road: Road,
+        density: float,
+        ego_start_m: float,
+        end_s: float,
+        pace: np.ndarray | None = None,
+    ) -> None:
+        self.rng, self.road, self.density, self.pace = rng, road, density, pace
+        self.start_s, self.end_s = -LEAD_IN_S, end_s + 1.0
         self.ego_start_m = ego_start_m
         self.actors: list[Actor] = []
 
@@ -69,6 +79,10 @@ class TrafficBuilder:
         limit = float(rng.uniform(9.0, 20.0))
         speed = float(rng.choice([0.0, 0.5, 0.9], p=[0.2, 0.3, 0.5])) * limit
         own, far = road.drive_side, -road.drive_side
+        if self.pace is not None:
+            self.red = dict.fromkeys(self.red, -9.0)
+            limit = max(limit, float(self.pace.max()))
+            speed = float(self.pace[0])
         ego_lane = int(rng.integers(road.own.lanes))
         ego_track: Track | None = None
         for side, lanes in ((own, road.own.lanes), (far, road.far.lanes)):
@@ -77,7 +91,10 @@ class TrafficBuilder:
                 ego_here = direction > 0 and lane == ego_lane
                 drivers, meshes = self._queue(direction, ego_here, limit, speed)
                 curve = (road.s, road.curvature) if direction > 0 else (road.s, road.curvature[::-1])
-                follow(drivers, self._lights(direction), curve, self.start_s, self.end_s)
+                if ego_here and self.pace is not None:
+                    keep_pace(drivers, self.pace)
+                else:
+                    follow(drivers, self._lights(direction), curve, self.start_s, self.end_s)
                 d = road.lane_center(side, lane)
                 for driver, mesh in zip(drivers, meshes, strict=True):
                     s, v = np.array(driver.history).T

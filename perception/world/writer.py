@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from perception.files import write_json
 from perception.taxonomy import ROAD_SCENE
 from perception.world.raycast import open3d
 from perception.world.record import KEYFRAME_HZ, Recording, record_scene
-from perception.world.scene import MAX_DURATION_S, check_scene_arguments
+from perception.world.scene import MAX_DURATION_S, SpeedProfile, check_scene_arguments
 from perception.world.tables import TABLES, VERSION, SceneTables, scene_name, shared_tables, splits
 
 MIN_SIDE_PX = 32
@@ -36,6 +36,7 @@ def write_dataset(
     sweep_hz: float = 12.0,
     weather: str = "clear",
     workers: int = 2,
+    speeds: Sequence[SpeedProfile] = (),
 ) -> dict[str, Any]:
     """Write a data set that the nuScenes devkit loads.
 
@@ -51,6 +52,8 @@ def write_dataset(
         sweep_hz: camera rate between keyframes, rounded to a multiple of 2 Hz; 0 writes keyframes only.
         weather: ``clear``, ``overcast`` or ``random``.
         workers: processes.
+        speeds: the ego's speed in m/s at a time in seconds, one profile per scene in turn; they travel to the
+            workers, so they must be picklable. By default the ego drives with the traffic.
 
     Returns:
         What was written: ``scenes``, ``keyframes``, ``images``, ``seconds``, ``images_per_second``, ``path``.
@@ -66,7 +69,7 @@ def write_dataset(
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     started = time.monotonic()
     try:
-        recording = Recording(staging, seed, weather, keyframes, size, sweep_hz)
+        recording = Recording(staging, seed, weather, keyframes, size, sweep_hz, tuple(speeds))
         results = _record_all(recording, scenes, workers)
         _write_tables(staging, results)
         umask = os.umask(0)
