@@ -232,7 +232,7 @@ class MultiTask(pl.LightningModule):
         groups = parameter_groups(self.model, self.balance, self.lr, self.weight_decay, self.stem_lr_scale)
         if not groups:
             raise InputError("everything is frozen; nothing is left to train")
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        optimizer = torch.optim.AdamW(groups)  # fused is refused beside clipping in mixed precision
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: warmup_cosine(self.progress(), self.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
