@@ -63,6 +63,7 @@ def line_chart(
     ticks_at: Sequence[tuple[float, str]] = (),
     span: tuple[float, float] | None = None,
     height: int = 250,
+    bound: Series | None = None,
 ) -> str:
     """Lines over time.
 
@@ -71,9 +72,11 @@ def line_chart(
         limit: drawn as a dashed line with ``limit_label``.
         ticks_at: moments marked on the time axis, with their hover text.
         span: first and last second of the time axis; default those of the points.
+        bound: a limit that changes with time, drawn dashed.
     """
     times = [x for line in series for x in line.x]
-    values = [y for line in series for y in line.y if y is not None]
+    lines = [*series, bound] if bound else list(series)
+    values = [y for line in lines for y in line.y if y is not None]
     if not values:
         return '<p class="empty">No values.</p>'
     axis = _TimeAxis(*(span or (min(times), max(times))))
@@ -93,6 +96,8 @@ def line_chart(
     if limit is not None:
         y = level(limit)
         parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    if bound is not None:
+        parts.append(f'<path class="bound" d="{_steps(bound, axis, level)}"/>')
     for index, line in enumerate(series):
         parts.append(_path(line, axis, level, index))
     for x, title in ticks_at:
@@ -102,19 +107,25 @@ def line_chart(
                      f"{escape(limit_label)}</text>")  # fmt: skip
     parts.extend(_targets(line, axis, level, top, bottom) for line in series)
     parts.append("</svg>")
-    if len(series) > 1:
-        keys = "".join(f'<li><i class="key line{i % 6}"></i>{escape(line.name)}</li>' for i, line in enumerate(series))
+    if len(lines) > 1:
+        styles = [f"line{i % 6}" for i in range(len(series))] + ["dashed"]
+        keys = "".join(
+            f'<li><i class="key {style}"></i>{escape(line.name)}</li>'
+            for style, line in zip(styles, lines, strict=False)
+        )
         parts.append(f'<ul class="keys">{keys}</ul>')
     return "".join(parts)
 
 
-def timeline(spans: Sequence[Span], start: float, end: float) -> str:
-    """Blocks on a time axis, with their labels where they fit."""
+def timeline(
+    spans: Sequence[Span], start: float, end: float, what: str = "plan", styles: Sequence[str] | None = None
+) -> str:
+    """Blocks on a time axis, with their labels where they fit; ``styles`` names a CSS class per kind."""
     axis, height = _TimeAxis(start, end), 62
-    parts = [_open(height, "plan over time")]
+    parts = [_open(height, f"{what} over time")]
     for span in spans:
         left, right = axis(span.start), max(axis(span.end), axis(span.start) + 1)
-        style = "none" if span.kind < 0 else f"fill{span.kind % 6}"
+        style = "none" if span.kind < 0 else styles[span.kind] if styles else f"fill{span.kind % 6}"
         parts.append(f'<g><title>{escape(span.title)}</title><rect class="span {style}" x="{left:.1f}" y="4" '
                      f'width="{right - left:.1f}" height="28" rx="3"/>')  # fmt: skip
         if right - left > 8 * len(span.label) + 10:
@@ -164,6 +175,17 @@ def _path(line: Series, axis: _TimeAxis, level: Callable[[float], float], index:
     # Alarms on every one of many frames would be a band of ink: the line above the limit says it already.
     shown = dots if len(dots) <= MAX_TARGETS else dots[:: math.ceil(len(dots) / MAX_TARGETS)]
     return f'<path class="line line{index % 6}" d="{"".join(commands)}"/>{"".join(shown)}'
+
+
+def _steps(line: Series, axis: _TimeAxis, level: Callable[[float], float]) -> str:
+    """A path that holds each value until the next point."""
+    commands, before = [], None
+    for x, y in zip(line.x, line.y, strict=True):
+        if y is not None:
+            start = f"M{axis(x):.1f},{level(y):.1f}" if before is None else f"H{axis(x):.1f}V{level(y):.1f}"
+            commands.append(start)
+        before = y
+    return "".join(commands)
 
 
 def _targets(line: Series, axis: _TimeAxis, level: Callable[[float], float], top: int, bottom: int) -> str:

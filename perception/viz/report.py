@@ -10,6 +10,7 @@ from typing import Any
 
 from perception.files import atomic_path
 from perception.taxonomy import RGB, LabelSet
+from perception.viz.adaptive import is_adaptive, range_chart, status_strip
 from perception.viz.charts import Series, Span, line_chart, timeline
 from perception.viz.keyframes import KeyFrame
 from perception.viz.overlay import DRIVABLE, LANE, box_color
@@ -199,8 +200,17 @@ def _latency(frames: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) ->
         for x, frame in zip(seconds, frames, strict=True)
         if frame["status"] == "SKIPPED"
     ][:200]
-    deadline_ms = summary["deadline"]["ms"]
-    chart = line_chart(series, "ms", deadline_ms, f"deadline {_ms(deadline_ms)}", skipped, _span(frames))
+    deadlines = {frame["deadline"]["ms"] for frame in frames}
+    if len(deadlines) > 1:
+        camera = next(iter(summary["cameras"]))
+        rows = [(x, frame) for x, frame in zip(seconds, frames, strict=True) if frame["camera"] == camera]
+        bound = Series(
+            "deadline", [x for x, _ in rows], [frame["deadline"]["ms"] for _, frame in rows], [""] * len(rows)
+        )
+        chart = line_chart(series, "ms", ticks_at=skipped, span=_span(frames), bound=bound)
+    else:
+        deadline_ms = summary["deadline"]["ms"]
+        chart = line_chart(series, "ms", deadline_ms, f"deadline {_ms(deadline_ms)}", skipped, _span(frames))
     note = "From frame in hand to answer on the host; filled dots missed the deadline, ticks on the axis were skipped."
     return f'<section><h2>Latency</h2>{chart}<p class="note">{note}</p></section>'
 
@@ -231,8 +241,13 @@ def _speed(frames: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> s
     else:
         chart = '<p class="empty">The speed is not known for any frame.</p>'
     start, end = _span(frames)
-    plans = timeline(_plan_spans(rows, end), start, end) if rows else ""
-    return f"<section><h2>Speed</h2>{chart}<h3>Plan</h3>{plans}</section>"
+    parts = ["<section><h2>Speed</h2>", chart]
+    if is_adaptive(frames):
+        parts += ["<h3>Range</h3>", range_chart(rows, (start, end))]
+    if rows:
+        parts += ["<h3>Plan</h3>", timeline(_plan_spans(rows, end), start, end)]
+        parts += ["<h3>Status</h3>", status_strip(rows, (start, end))]
+    return "".join([*parts, "</section>"])
 
 
 def _plan_spans(rows: Sequence[tuple[float, Mapping[str, Any]]], end: float) -> list[Span]:

@@ -39,6 +39,13 @@ figcaption { color: var(--soft); font-size: 12.5px; margin-top: 5px; overflow-wr
 .chart { width: 100%; height: auto; display: block; overflow: visible; }
 .chart text { fill: var(--soft); font-size: 12px; font-family: inherit; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--grid); } .limit { stroke: var(--alarm); stroke-width: 1.5; stroke-dasharray: 6 4; }
+.bound { fill: none; stroke: var(--alarm); stroke-width: 1.6; stroke-dasharray: 5 3; }
+.key.dashed { background: none; border: 0; border-top: 2px dashed var(--alarm); height: 0; border-radius: 0; }
+.status-ok { fill: var(--good); background: var(--good); }
+.status-late { fill: var(--alarm); background: var(--alarm); }
+.status-degraded { fill: var(--bad); background: var(--bad); }
+.status-stale { fill: var(--ink); background: var(--ink); }
+.status-skipped { fill: var(--soft); background: var(--soft); }
 .chart .limit-label { fill: var(--alarm); font-weight: 600; paint-order: stroke;
   stroke: var(--card); stroke-width: 4px; }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .skip { stroke: var(--soft); stroke-width: 2; }

@@ -99,7 +99,7 @@ def test_the_report_is_whole_and_loads_nothing(tmp_path: Path) -> None:
     page = path.read_text(encoding="utf-8")
     checker = check(page)
     text = " ".join(checker.text)
-    assert checker.tags.count("svg") == 3
+    assert checker.tags.count("svg") == 4  # latency, speed, plan, status
     assert checker.tags.count("img") == 1
     for expected in (
         "net & co", "frames/<a>", "<b>3</b>.png", "does not <decode>", "deadline 50.0 ms", "0.931", "<sky>",
