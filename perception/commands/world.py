@@ -7,7 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
+from perception.errors import InputError
 from perception.geometry.size import parse_size
+from perception.runtime.traces import KINDS, Trace, make_trace
+from perception.world.record import KEYFRAME_HZ
 from perception.world.writer import write_dataset
 
 
@@ -19,6 +22,7 @@ def main(
     seed: int = 0,
     weather: str = "clear",
     sweep_hz: float = 12.0,
+    speed: str = "traffic",
     workers: int = 2,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -31,9 +35,22 @@ def main(
         seed: the same seed gives the same bytes.
         weather: ``clear``, ``overcast`` or ``random``.
         sweep_hz: camera rate between keyframes, all of it labelled; 0 writes keyframes only.
+        speed: how fast the ego drives: ``traffic`` (as others, bends and lights let it), a kind of speed trace
+            (``urban``, ``rural``, ``motorway``, ``stop_and_go``, ``emergency``), or ``mixed``: all kinds in turn.
         workers: processes.
     """
-    return write_dataset(out, scenes, keyframes, parse_size(size), seed, sweep_hz, weather, workers)
+    speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
+    return write_dataset(out, scenes, keyframes, parse_size(size), seed, sweep_hz, weather, workers, speeds)
+
+
+def _speeds(kind: str, scenes: int, duration_s: float, seed: int) -> list[Trace]:
+    """A trace for each scene; none for ``traffic``."""
+    if kind == "traffic":
+        return []
+    if kind != "mixed" and kind not in KINDS:
+        raise InputError(f"unknown speed {kind!r}; use traffic, mixed or one of {', '.join(KINDS)}")
+    kinds = list(KINDS) if kind == "mixed" else [kind]
+    return [make_trace(kinds[i % len(kinds)], 1000 * seed + i, duration_s) for i in range(scenes)]
 
 
 def show(result: dict[str, Any]) -> None:
