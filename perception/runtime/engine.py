@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -212,9 +213,15 @@ class TorchEngine:
         """``(1, 3, h, w)`` float32 in 0..1."""
         import torch
 
-        scaled = picture.float().div_(255)
-        if scaled.shape[2:] != size:
-            scaled = torch.nn.functional.interpolate(scaled, size, mode="bilinear", align_corners=False, antialias=True)
+        resize: Any = partial(
+            torch.nn.functional.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+        if picture.shape[2:] == size:
+            scaled = picture.float().div_(255)
+        elif picture.device.type == "cpu":
+            scaled = resize(picture).float().div_(255)  # on bytes: three times as fast, and rounded to a byte
+        else:
+            scaled = resize(picture.float().div_(255))
         return scaled.contiguous(memory_format=self._format)
 
     def _infer(self, image: Tensor) -> Mapping[str, Tensor]:
