@@ -23,6 +23,8 @@ COMMANDS = {
     "calibrate": "measure how long each plan takes on this device",
     "bench": "side-by-side timings with ratios",
 }
+SUBCOMMANDS = {("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives"}
+"""Commands of two words with options of their own; the module's name joins the words."""
 
 
 def usage() -> str:
@@ -82,8 +84,12 @@ def _run(name: str, arguments: list[str]) -> None:
     """Parse by the signature of ``perception.commands.<name>.main`` and print what it returns."""
     from jsonargparse import ArgumentError, ArgumentParser
 
-    command = importlib.import_module(f"perception.commands.{name}")
-    parser = ArgumentParser(prog=f"perception {name}", description=COMMANDS[name], exit_on_error=False)
+    description = COMMANDS[name]
+    words = (name, *arguments[:1])
+    if words in SUBCOMMANDS:
+        name, arguments, description = " ".join(words), arguments[1:], SUBCOMMANDS[words]
+    command = importlib.import_module(f"perception.commands.{name.replace(' ', '_')}")
+    parser = ArgumentParser(prog=f"perception {name}", description=description, exit_on_error=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     parser.add_function_arguments(command.main, as_positional=True)
     try:

@@ -62,10 +62,9 @@ class Schedule:
         position = self.answers[instant]
         return None if position == UNANSWERED else self.runs[position]
 
-    @cached_property
-    def busy_s(self) -> float:
-        """Time that the worker spent on frames."""
-        return sum(run.finish_s - run.start_s for run in self.runs)
+    def busy_s(self, until_s: float = math.inf) -> float:
+        """Time that the worker spent on frames, up to a moment such as the end of the drive."""
+        return sum(max(0.0, min(run.finish_s, until_s) - run.start_s) for run in self.runs)
 
     @cached_property
     def plan_counts(self) -> dict[Plan, int]:

@@ -77,7 +77,7 @@ def test_the_event_clock_is_a_step_by_step_simulation(drive) -> None:
     assert np.allclose([(run.start_s, run.finish_s) for run in schedule.runs], [run[2:] for run in runs])
     got = [schedule.answer(k) for k in range(len(instants))]
     assert [None if run is None else (run.frame, run.plan) for run in got] == answers
-    assert schedule.busy_s == pytest.approx(sum(run[3] - run[2] for run in runs))
+    assert schedule.busy_s() == pytest.approx(sum(run[3] - run[2] for run in runs))
 
 
 @settings(deadline=None, max_examples=100)
@@ -109,7 +109,8 @@ def test_a_hand_worked_drive() -> None:
     assert [None if (run := schedule.answer(k)) is None else run.frame for k in range(9)] == [
         None, None, None, 0, 0, 2, 2, 2, 5,
     ]  # fmt: skip
-    assert schedule.busy_s == pytest.approx(1.25)
+    assert schedule.busy_s() == pytest.approx(1.25)
+    assert schedule.busy_s(until_s=0.6) == pytest.approx(0.6)
     assert schedule.plan_counts == {LARGE: 5}
     assert schedule.cost(lambda plan: plan.pixels) == 5 * 256 * 384
 

@@ -1,0 +1,338 @@
+"""``perception bench stream``: streaming perception of adaptive and fixed resolutions on labelled drives."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.commands.stream_drives import Drive, open_drives, with_stride, with_trace
+from perception.commands.stream_evaluation import Evaluation
+from perception.commands.stream_predictions import Predictor, cache_folder
+from perception.commands.stream_report import compare, curve_record, policy_row, show, write_page
+from perception.console import console, progress_bar, warn
+from perception.errors import InputError
+from perception.files import write_json
+from perception.metrics.recall import min_height_px as least_height
+from perception.metrics.recall import recall_curve
+from perception.metrics.streaming import mean_iou
+from perception.runtime.calibration import Condition, measure
+from perception.runtime.engine import Engine, TorchEngine
+from perception.runtime.latency import LatencyTable
+from perception.runtime.pictures import encode
+from perception.runtime.plan import SCALES, Plan
+from perception.runtime.replay import ReplayedLatencies
+from perception.runtime.sight import build_plans, seen_range_m
+from perception.runtime.speed import ConstantSpeed, parse_speed
+from perception.runtime.stopping import StoppingModel
+from perception.runtime.traces import KINDS, make_trace
+
+JSON, HTML = "stream.json", "stream.html"
+LADDER = ",".join(f"{scale:g}" for scale in SCALES)
+BOX_SCORE = 0.05
+"""Average precision needs boxes that are less sure than those that a hazard is found by."""
+__all__ = ["main", "show"]
+
+
+def main(
+    *,
+    data: Path,
+    model: str,
+    out: Path | None = None,
+    latencies: Path | None = None,
+    latency_ms: str | None = None,
+    timing_frames: int = 120,
+    trace: str = "pose",
+    stride: int = 1,
+    recorded_speed: str = "30km/h",
+    split: str = "val",
+    choose_on: Path | None = None,
+    choose_split: str = "all",
+    camera: str = "CAM_FRONT",
+    version: str = "v1.0-mini",
+    scales: str = LADDER,
+    fovea: bool = True,
+    min_height_px: float | None = None,
+    recall_floor: float = 0.95,
+    score: float = 0.3,
+    corridor_m: float | None = None,
+    settle_s: float = 1.0,
+    oracle: bool = True,
+    resamples: int = 2000,
+    cache: Path | None = None,
+    max_drives: int | None = None,
+    max_frames: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Streaming perception: each labelled instant is scored against the newest answer finished by then.
+
+    Drives are replayed on an event clock from measured latencies, so the result does not depend on what else the
+    machine does. Compared are every fixed plan, a deadline that is linear in the speed, the largest rung that fits
+    the frame interval, the adaptive policy (quality and eco), and an oracle that knows the labels.
+
+    Args:
+        data: world data set with sweeps (or another nuScenes-format one with dense labels), or a CamVid folder.
+        model: checkpoint file, saved folder, or a name from `perception models`.
+        out: folder for stream.json and stream.html.
+        latencies: table from `perception calibrate`; its plans are run, and its quantiles replayed.
+        latency_ms: instead of a table, the latency of each plan: numbers in the order of the plans, or NAME=MS,
+            joined by commas. Without either the plans are timed here, back to back.
+        timing_frames: frames of each plan that are timed here.
+        trace: pose (as recorded), or a kind of speed trace: urban, rural, motorway, stop_and_go, emergency. With a
+            trace the frame shown is the one taken where the vehicle would be, so frames are skipped or repeated.
+        stride: use every n-th frame at the camera's rate, so that the vehicle seems n times as fast.
+        recorded_speed: what CamVid, which has no poses, is taken to be recorded at.
+        split: of the data; all for every scene of a nuScenes-format folder.
+        choose_on: other drives, on which the best fixed plan and the least height are chosen.
+        choose_split: split of these.
+        camera: nuScenes camera.
+        version: nuScenes table folder.
+        scales: the ladder of resolutions, as shares of the camera's own, where no table says.
+        fovea: also run plans with a full-resolution window, where no table says.
+        min_height_px: network pixels from which a hazard counts as seen; default measured on the drives of
+            choose_on, else 20.
+        recall_floor: recall that the measured height keeps.
+        score: boxes with a lower score do not find a hazard.
+        corridor_m: count only hazards this close to the line ahead; default all in view.
+        settle_s: instants this early in a drive are not scored.
+        oracle: also run the oracle, which needs every frame under every plan.
+        resamples: of the bootstrap.
+        cache: keep predictions here for later runs of the same model on the same data.
+        max_drives: use only the first drives.
+        max_frames: use only the first frames of each drive.
+        seed: of latencies, traces and the bootstrap.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, fp32, bf16 or fp16.
+
+    Returns:
+        The content of stream.json.
+
+    Raises:
+        InputError: for bad input.
+    """
+    _check(trace, stride, timing_frames, settle_s, resamples, max_drives, max_frames, latencies, latency_ms)
+    recorded = parse_speed(recorded_speed)
+    if not isinstance(recorded, ConstantSpeed):
+        raise InputError(f"recorded_speed {recorded_speed!r} must be a number, such as 30km/h")
+    table = None if latencies is None else LatencyTable.load(latencies)
+    with console.status(f"loading {model}"):
+        network, engine = _load(model, device, precision)
+
+    def drives_of(root: Path, of_split: str) -> list[Drive]:
+        found = open_drives(root, engine.labels, of_split, camera, version, recorded.speed_mps)[:max_drives]
+        shaped = [_shaped(drive, trace, stride, max_frames, seed + i) for i, drive in enumerate(found)]
+        return [drive for drive in shaped if len(drive) > 1 and drive.times_s[-1] - drive.times_s[0] >= settle_s]
+
+    drives = drives_of(data, split)
+    if not drives:
+        raise InputError(f"no drive of {data} has two frames and is as long as settle_s {settle_s:g} s")
+    native, interval_s = drives[0].camera.size, drives[0].interval_s
+    stopping = StoppingModel(camera_interval_s=interval_s)
+    if table is not None:
+        plans = table.plans
+        _note_mismatch(table, engine, native)
+    else:
+        plans = build_plans(native, _parse_scales(scales), fovea, drives[0].camera, stopping)
+    times = _latencies(engine, plans, drives[0], table, latency_ms, timing_frames)
+    evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, corridor_m)
+
+    predict = Predictor(engine, _folder(cache, model, data, engine))
+    chosen: str | None = None
+    curve = None
+    height, height_from = (min_height_px, "as given") if min_height_px is not None else (20.0, "assumed")
+    if choose_on is not None:
+        others = drives_of(choose_on, choose_split)
+        if not others:
+            raise InputError(f"no drive of {choose_on} has two frames and is as long as settle_s {settle_s:g} s")
+        chooser = Predictor(engine, _folder(cache, model, choose_on, engine))
+        chosen, heights, hits = evaluation.choose_fixed(others, chooser)
+        curve = recall_curve(heights, hits)
+        if min_height_px is None:
+            measured = least_height(curve, recall_floor)
+            if measured is None:
+                warn(f"recall does not reach {recall_floor:g} at any height; hazards count from {height:g} px as if")
+            else:
+                height, height_from = measured, f"recall {recall_floor:g} on {choose_on}"
+    stopping = replace(stopping, min_height_px=height)
+    results = evaluation.run(drives, predict, stopping, oracle)
+
+    costs = {plan: _gmacs(network, plan) for plan in plans}
+    rows = {
+        name: policy_row(name, kind, scores, engine.labels, costs.__getitem__)
+        for name, (kind, scores) in results.items()
+    }
+    fixed = [name for name, row in rows.items() if row["kind"] == "fixed"]
+    best = chosen or max(fixed, key=lambda name: rows[name]["miou"] or 0.0)
+    others_than_best = [name for name in rows if name != best and rows[name]["kind"] != "fixed"]
+    comparisons = [
+        {"kind": rows[name]["kind"]}
+        | compare((rows[name], results[name][1]), (rows[best], results[best][1]), resamples, seed)
+        for name in others_than_best
+    ]
+    ceiling = np.sum(evaluation.ceiling, axis=0)
+    result = {
+        "bench": "stream",
+        "data": str(data),
+        "model": model,
+        "trace": trace,
+        "stride": stride,
+        "settle_s": settle_s,
+        "drives": [_drive_record(drive) for drive in drives],
+        "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
+        "plans": [_plan_record(plan, times, drives[0], stopping, costs[plan]) for plan in plans],
+        "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
+        "best_fixed": {"name": best, "chosen_on": str(choose_on) if chosen else "these very drives"},
+        "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,
+        "policies": list(rows.values()),
+        "comparisons": comparisons,
+        "machine": engine.info,
+        "files": [],
+    }
+    if out is not None:
+        result["files"] = [str(out / HTML), str(out / JSON)]
+        write_page(out / HTML, result)
+        write_json(out / JSON, result)
+    return result
+
+
+def _shaped(drive: Drive, trace: str, stride: int, max_frames: int | None, seed: int) -> Drive:
+    if trace != "pose":
+        drive = with_trace(drive, make_trace(trace, seed, drive.times_s[-1] * 4 + 60))
+    elif stride > 1:
+        drive = with_stride(drive, stride)
+    if max_frames is not None and len(drive) > max_frames:
+        drive = drive.first(max_frames)
+    return drive
+
+
+def _check(
+    trace: str, stride: int, timing_frames: int, settle_s: float, resamples: int, max_drives: int | None,
+    max_frames: int | None, latencies: Path | None, latency_ms: str | None,
+) -> None:  # fmt: skip
+    if trace != "pose" and trace not in KINDS:
+        raise InputError(f"unknown trace {trace!r}; use pose or one of {', '.join(KINDS)}")
+    if trace != "pose" and stride != 1:
+        raise InputError("give --trace or --stride, not both: with a trace the stride follows the speed")
+    if latencies is not None and latency_ms is not None:
+        raise InputError("give --latencies or --latency_ms, not both")
+    for name, value, low in (
+        ("stride", stride, 1), ("timing_frames", timing_frames, 1), ("resamples", resamples, 1),
+        ("max_drives", max_drives, 1), ("max_frames", max_frames, 2),
+    ):  # fmt: skip
+        if value is not None and value < low:
+            raise InputError(f"{name} {value} is below {low}")
+    if not 0 <= settle_s < 3600:
+        raise InputError(f"settle_s {settle_s:g} is outside 0..3600")
+
+
+def _load(model: str, device: str, precision: str) -> tuple[Any, TorchEngine]:
+    import perception
+
+    network = perception.load(model)
+    shape_only = copy.deepcopy(network).to("meta")
+    return shape_only, TorchEngine(network, device, precision, BOX_SCORE)
+
+
+def _gmacs(network: Any, plan: Plan) -> float:
+    """Multiply-accumulates of a plan in billions: convolutions and matrix products, as ``perception models`` counts."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    sizes = [plan.size] if plan.fovea is None else [plan.size, (plan.fovea.window.height, plan.fovea.window.width)]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for size in sizes:
+            network(torch.empty(1, 3, *size, device="meta"))
+    return round(counter.get_total_flops() / 2e9, 4)
+
+
+def _note_mismatch(table: LatencyTable, engine: Engine, native: tuple[int, int]) -> None:
+    """Latencies of another machine may be replayed; those of another camera cannot."""
+    measured = tuple(table.key.get("native", native))
+    if measured != tuple(native):
+        raise InputError(f"the latencies are for pictures of {measured[0]}x{measured[1]}, not {native[0]}x{native[1]}")
+    try:
+        table.check(engine.info, native)
+    except InputError as difference:
+        warn(f"replaying latencies that were not measured with this: {difference}")
+
+
+def _latencies(
+    engine: Engine, plans: Sequence[Plan], drive: Drive, table: LatencyTable | None, given: str | None, frames: int
+) -> ReplayedLatencies:
+    if table is not None:
+        return ReplayedLatencies.from_table(table)
+    if given is not None:
+        return ReplayedLatencies(_parse_latencies(given, plans))
+    back_to_back = Condition("back to back", paced=False)
+    pictures = [encode(drive.picture(tick)) for tick in range(0, len(drive), max(1, len(drive) // 8))][:8]
+    with progress_bar() as bar:
+        task = bar.add_task("timing plans", total=None)
+        measured = measure(
+            engine, plans, drive.camera.size, frames, (back_to_back,), pictures,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    return ReplayedLatencies({plan: measured[plan][back_to_back.name].latency_ms for plan in plans})
+
+
+def _parse_latencies(text: str, plans: Sequence[Plan]) -> dict[Plan, float]:
+    names = {plan.name: plan for plan in plans}
+    parts = [part.strip() for part in text.strip("[] ").split(",")]
+    try:
+        if all("=" in part for part in parts):
+            named = dict(part.rsplit("=", 1) for part in parts)
+            found = {names[name]: float(value) for name, value in named.items()}
+        else:
+            found = dict(zip(plans, map(float, parts), strict=True))
+    except (ValueError, KeyError):
+        found = {}
+    if set(found) != set(plans):
+        raise InputError(f"latency_ms {text!r} must give one number for each of {', '.join(names)}")
+    return {plan: found[plan] for plan in plans}
+
+
+def _parse_scales(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.strip("[] ").split(",")]
+    except ValueError:
+        raise InputError(f"scales {text!r} are not numbers joined by commas, such as 0.25,0.5,1") from None
+
+
+def _folder(cache: Path | None, model: str, data: Path, engine: Engine) -> Path | None:
+    if cache is None:
+        return None
+    facts = {name: engine.info.get(name) for name in ("device_name", "precision", "torch", "label_set")}
+    folder = cache_folder(cache, model, data, facts | {"score": BOX_SCORE})
+    if folder is None:
+        warn("predictions of random weights are not kept")
+    return folder
+
+
+def _drive_record(drive: Drive) -> dict[str, Any]:
+    speeds = [speed for speed in drive.speeds_mps if speed is not None]
+    return {
+        "name": drive.name,
+        "frames": len(drive),
+        "seconds": round(drive.times_s[-1] - drive.times_s[0], 3),
+        "mean_kmh": round(float(np.mean(speeds)) * 3.6, 1) if speeds else None,
+        "max_kmh": round(max(speeds) * 3.6, 1) if speeds else None,
+    }
+
+
+def _plan_record(
+    plan: Plan, times: ReplayedLatencies, drive: Drive, stopping: StoppingModel, gmacs: float
+) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "p50_ms": round(times.quantile_ms(plan, 0.5), 3),
+        "p99_ms": round(times.quantile_ms(plan, 0.99), 3),
+        "bound_ms": round(times.bound_ms(plan), 3),
+        "interval_ms": round(times.interval_ms(plan), 3),
+        "seen_m": round(seen_range_m(plan, drive.camera, stopping), 2),
+        "gmacs": gmacs,
+    }

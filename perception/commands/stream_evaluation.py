@@ -1,0 +1,120 @@
+"""Policies against each other over labelled drives, on the event clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perception.commands.stream_drives import Drive
+from perception.commands.stream_predictions import Predictor
+from perception.commands.stream_scores import (
+    DriveScore,
+    HazardRule,
+    coarse_scores,
+    heights_and_hits,
+    late_truth_counts,
+    score_schedules,
+)
+from perception.console import progress_bar
+from perception.metrics.streaming import mean_iou
+from perception.runtime.baselines import FrameFitPolicy, LinearDeadlinePolicy
+from perception.runtime.plan import Plan
+from perception.runtime.replay import ReplayedLatencies
+from perception.runtime.resolution import AdaptivePolicy, FixedPolicy, Policy
+from perception.runtime.sight import seen_range_m
+from perception.runtime.stopping import StoppingModel
+from perception.runtime.streaming import Oracle, Schedule, run_events, simulate
+from perception.taxonomy import LabelSet
+
+ORACLE = "oracle"
+
+
+@dataclass
+class Evaluation:
+    """The comparison of policies over drives.
+
+    Args:
+        labels: of the model and of the drives.
+        times: latencies of the plans.
+        settle_s: instants this early in a drive are not scored.
+        seed: of the latencies drawn.
+        score: of boxes that find a hazard.
+        corridor_m: of hazards; ``None`` for all in view.
+        ceiling: per drive ``(3, C)`` counts of the truth one frame late; filled by :meth:`run`.
+    """
+
+    labels: LabelSet
+    plans: Sequence[Plan]
+    times: ReplayedLatencies
+    settle_s: float = 1.0
+    seed: int = 0
+    score: float = 0.3
+    corridor_m: float | None = None
+    ceiling: list[np.ndarray] = field(default_factory=list)
+
+    def choose_fixed(self, drives: Sequence[Drive], predict: Predictor) -> tuple[str, list[float], list[bool]]:
+        """The fixed plan with the best mean IoU, and the heights and hits of labelled hazards."""
+        totals: dict[str, np.ndarray] = {}
+        heights: list[float] = []
+        hits: list[bool] = []
+        for index, drive in self._each(drives, "choosing on other drives"):
+            latency = self.times.draw(len(drive), (self.seed, 1, index))
+            schedules = {policy.name: _drive_by(drive, policy, latency) for policy in map(FixedPolicy, self.plans)}
+            scores = score_schedules(drive, schedules, predict, self.labels, self.settle_s)
+            for name, found in scores.items():
+                totals[name] = totals.get(name, 0) + found.counts.sum(0)
+            every = max(1, round(0.5 / drive.interval_s))
+            more = heights_and_hits(drive, self.plans, predict, self.labels, self.score, every)
+            heights, hits = heights + more[0], hits + more[1]
+            predict.forget()
+        return max(totals, key=lambda name: float(mean_iou(totals[name]))), heights, hits
+
+    def run(
+        self, drives: Sequence[Drive], predict: Predictor, stopping: StoppingModel, oracle: bool
+    ) -> dict[str, tuple[str, list[DriveScore]]]:
+        """Per policy its kind and its scores on each drive."""
+        results: dict[str, tuple[str, list[DriveScore]]] = {}
+        for index, drive in self._each(drives, "driving"):
+            latency = self.times.draw(len(drive), (self.seed, 0, index))
+            seen = {plan: seen_range_m(plan, drive.camera, stopping) for plan in self.plans}
+            corridor = float("inf") if self.corridor_m is None else self.corridor_m
+            rule = HazardRule(stopping, self.times, seen, self.score, corridor_m=corridor)
+            kinds, schedules = {}, {}
+            for kind, policy in self._policies(drive, stopping, seen):
+                kinds[policy.name] = kind
+                schedules[policy.name] = _drive_by(drive, policy, latency)
+            scores = score_schedules(drive, schedules, predict, self.labels, self.settle_s, rule)
+            if oracle:
+                judge = Oracle(drive.times_s, latency, coarse_scores(drive, predict, self.labels))
+                schedule = run_events(drive.times_s, judge.choose, latency)
+                kinds[ORACLE] = ORACLE
+                scores |= score_schedules(drive, {ORACLE: schedule}, predict, self.labels, self.settle_s, rule)
+            for name, score in scores.items():
+                results.setdefault(name, (kinds[name], []))[1].append(score)
+            self.ceiling.append(late_truth_counts(drive, self.labels, self.settle_s).sum(0))
+            predict.forget()
+        return results
+
+    def _policies(self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float]) -> list[tuple[str, Policy]]:
+        ranges = [seen[plan] for plan in self.plans]
+        fixed: list[tuple[str, Policy]] = [("fixed", FixedPolicy(plan)) for plan in self.plans]
+        return [
+            *fixed,
+            ("baseline", LinearDeadlinePolicy(self.plans, self.times, stopping.max_speed_mps)),
+            ("baseline", FrameFitPolicy(self.plans, self.times, drive.interval_s * 1e3)),
+            ("adaptive", AdaptivePolicy(self.plans, ranges, self.times, stopping, "quality")),
+            ("adaptive", AdaptivePolicy(self.plans, ranges, self.times, stopping, "eco")),
+        ]
+
+    def _each(self, drives: Sequence[Drive], what: str) -> Iterator[tuple[int, Drive]]:
+        with progress_bar() as bar:
+            task = bar.add_task(what, total=len(drives))
+            for index, drive in enumerate(drives):
+                yield index, drive
+                bar.update(task, completed=index + 1)
+
+
+def _drive_by(drive: Drive, policy: Policy, latency: Mapping[Plan, np.ndarray]) -> Schedule:
+    return simulate(drive.times_s, drive.speeds_mps, policy, latency)

@@ -1,0 +1,260 @@
+"""Figures of a streaming evaluation: a row per policy, differences with intervals, a table and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.commands.stream_scores import DriveScore
+from perception.files import atomic_path
+from perception.metrics.recall import RecallCurve, wilson_lower
+from perception.metrics.streaming import average_precision_50, block_sums, iou, mean_iou, paired_bootstrap
+from perception.runtime.plan import Plan
+from perception.taxonomy import LabelSet
+
+SPEED_EDGES_KMH = (0, 30, 50, 70, 90, 110, 400)
+BLOCK_S = 1.0
+COLUMNS = ("mIoU %", "drivable IoU", "mAP50 %", "hazards found", "age ms", "busy time", "Mpx /s", "GMAC /s")
+
+
+def policy_row(
+    name: str, kind: str, scores: Sequence[DriveScore], labels: LabelSet, gmacs: Callable[[Plan], float]
+) -> dict[str, Any]:
+    """What one policy is worth over all drives."""
+    counts = sum(score.counts.sum(0) for score in scores)
+    drivable = [score.drivable for score in scores if score.drivable is not None]
+    seconds = sum(score.duration_s for score in scores)
+    runs = [run for score in scores for run in score.schedule.runs]
+    boxes = [answer for score in scores for answer in score.boxes]
+    truth = [wanted for score in scores for wanted in score.truth]
+    detects = any(answer is not None for answer in boxes)
+    ages = [age for score in scores for age in score.ages_s]
+    plans: dict[str, int] = {}
+    for run in runs:
+        plans[run.plan.name] = plans.get(run.plan.name, 0) + 1
+    hazards = [hazard for score in scores for hazard in score.hazards]
+    return {
+        "policy": name,
+        "kind": kind,
+        "miou": _number(mean_iou(counts)),
+        "drivable_iou": _number(iou(sum(d.sum(0) for d in drivable))[1]) if len(drivable) == len(scores) else None,
+        "map50": _number(average_precision_50(boxes, truth)) if detects else None,
+        "hazards": _recall(hazards),
+        "hazards_supported": _recall([hazard for hazard in hazards if hazard[2]]),
+        "hazards_by_speed": {
+            f"{low}-{high}" if high < SPEED_EDGES_KMH[-1] else f"{low}+": _recall(
+                [hazard for hazard in hazards if low <= hazard[0] * 3.6 < high]
+            )
+            for low, high in pairwise(SPEED_EDGES_KMH)
+        },
+        "age_ms": _number(np.mean(ages) * 1e3 if ages else None),
+        "instants": sum(len(score.times_s) for score in scores),
+        "unanswered": sum(score.unanswered for score in scores),
+        "busy_share": _number(sum(score.busy_s for score in scores) / seconds),
+        "mpx_per_s": _number(sum(s.schedule.cost(lambda p: p.pixels) for s in scores) / seconds / 1e6),
+        "gmacs_per_s": _number(sum(score.schedule.cost(gmacs) for score in scores) / seconds),
+        "degraded_share": _number(np.mean([run.degraded for run in runs])),
+        "plans": dict(sorted(plans.items(), key=lambda item: -item[1])),
+        "iou": dict(zip(labels.classes, map(_number, iou(counts)), strict=True)),
+    }
+
+
+def compare(
+    ours: tuple[dict[str, Any], Sequence[DriveScore]],
+    theirs: tuple[dict[str, Any], Sequence[DriveScore]],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Difference of mean IoU of two policies with its interval, and how much compute one takes of the other's."""
+    (row, scores), (other_row, other_scores) = ours, theirs
+    interval = paired_bootstrap(
+        [block_sums(score.counts, score.times_s, BLOCK_S) for score in scores],
+        [block_sums(score.counts, score.times_s, BLOCK_S) for score in other_scores],
+        resamples,
+        seed=seed,
+    )
+    return {
+        "policy": row["policy"],
+        "against": other_row["policy"],
+        "difference": round(interval.value, 5),
+        "low": round(interval.low, 5),
+        "high": round(interval.high, 5),
+        **{
+            f"{name}_ratio": round(row[column] / other_row[column], 4) if other_row[column] else None
+            for name, column in (("busy", "busy_share"), ("pixels", "mpx_per_s"), ("gmacs", "gmacs_per_s"))
+        },
+    }
+
+
+def curve_record(curve: RecallCurve) -> list[dict[str, Any]]:
+    """Recall by height, a row per bin."""
+    return [
+        {"from_px": edge, "boxes": count, "recall": None if recall is None else round(recall, 4)}
+        for edge, count, recall in zip(curve.edges_px, curve.counts, curve.recall, strict=True)
+    ]
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the result for people."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape as literal
+    from rich.table import Table
+
+    output = Console()
+    table = Table("policy\n", *(column.replace(" ", "\n") for column in COLUMNS), box=SIMPLE, padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for row in result["policies"]:
+        hazards = _show(row["hazards"]["recall"], "{:.1f}", 100)
+        table.add_row(row["policy"], *_figures(row, hazards), style="bold" if row["kind"] == "adaptive" else None)
+    output.print(literal(_title(result)), soft_wrap=True, highlight=False)
+    output.print(table)
+    for line in _sentences(result):
+        output.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def write_page(path: Path, result: dict[str, Any]) -> None:
+    """Write the figures and the chart as one HTML file that loads nothing."""
+    from perception.viz.pareto import STYLE
+    from perception.viz.style import CSS
+
+    rows = [[row["policy"], *_figures(row, _hazard(row["hazards"]))] for row in result["policies"]]
+    comparison_rows = [
+        [
+            entry["policy"], f"{100 * entry['difference']:+.2f}",
+            f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}",
+            *(_show(entry[f"{name}_ratio"], "{:.2f}x") for name in ("busy", "pixels", "gmacs")),
+        ]
+        for entry in result["comparisons"]
+    ]  # fmt: skip
+    bins = list(result["policies"][0]["hazards_by_speed"])
+    hazard_rows = [
+        [row["policy"], *(_hazard(row["hazards_by_speed"][name]) for name in bins), _hazard(row["hazards_supported"])]
+        for row in result["policies"]
+    ]
+    against = result["best_fixed"]["name"]
+    notes = "".join(f"<p class='note'>{escape(line)}</p>" for line in _sentences(result))
+    differences = ["policy", "mIoU points", "95 % interval", "busy time", "pixels", "GMACs"]
+    body = [
+        f"<header><h1>Streaming evaluation</h1><p class='lead'>{escape(_title(result))}</p></header>",
+        _section("Accuracy against compute", pareto(result, "gmacs_per_s", "GMACs per second of driving")),
+        _section("Accuracy against time", pareto(result, "busy_share", "share of the time the worker is busy, %", 100)),
+        _section("Policies", _html_table(["policy", *COLUMNS], rows) + notes),
+        _section(f"Difference to {against}", _html_table(differences, comparison_rows)),
+    ]
+    if any(row["hazards"]["count"] for row in result["policies"]):
+        body.append(
+            _section(
+                "Recall of hazards at the range that stopping requires, by speed in km/h",
+                _html_table(["policy", *bins, "where supported"], hazard_rows),
+            )
+        )
+    columns, rows = ["plan", "median ms", "p99 ms", "bound ms", "sees m", "GMACs"], []
+    for plan in result["plans"]:
+        figures = (plan[name] for name in ("p50_ms", "p99_ms", "bound_ms", "seen_m", "gmacs"))
+        rows.append([plan["name"], *(f"{figure:.1f}" for figure in figures)])
+    body.append(_section("Plans", _html_table(columns, rows)))
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Streaming evaluation</title>"
+        f"<style>{CSS}{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def pareto(result: dict[str, Any], column: str, label: str, scale: float = 1.0) -> str:
+    """Mean IoU against a measure of compute.
+
+    Args:
+        column: of the rows.
+        label: of the axis; the values are multiplied by ``scale``.
+    """
+    from perception.viz.pareto import Point, pareto_chart
+
+    points = [
+        Point(
+            row["policy"].removeprefix("fixed:"), row["kind"], scale * row[column], 100 * row["miou"],
+            f"{row['policy']}: mIoU {100 * row['miou']:.2f}, {row['gmacs_per_s']:.1f} GMACs/s, "
+            f"busy {row['busy_share']:.0%}, answers {_show(row['age_ms'], '{:.0f} ms')} old",
+        )
+        for row in result["policies"]
+    ]  # fmt: skip
+    ceiling = result["ceiling_miou"]
+    level = None if ceiling is None else 100 * ceiling
+    return pareto_chart(points, label, "streaming mIoU, %", level, "truth, one frame late")
+
+
+def _figures(row: Mapping[str, Any], hazards: str) -> list[str]:
+    """In the order of :data:`COLUMNS`."""
+    scores = (_show(row[name], "{:.2f}", 100) for name in ("miou", "drivable_iou", "map50"))
+    cost = (f"{row['busy_share']:.0%}", f"{row['mpx_per_s']:.2f}", f"{row['gmacs_per_s']:.1f}")
+    return [*scores, hazards, _show(row["age_ms"], "{:.0f}"), *cost]
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    drives, instants = len(result["drives"]), result["policies"][0]["instants"]
+    return f"{result['model']} on {drives} drive{'s' if drives > 1 else ''} of {result['data']}, {instants} instants"
+
+
+def _sentences(result: Mapping[str, Any]) -> list[str]:
+    best = result["best_fixed"]
+    lines = [f"Best fixed plan: {best['name']}, chosen on {best['chosen_on']}."]
+    for entry in result["comparisons"]:
+        if entry["kind"] == "adaptive":
+            lines.append(
+                f"{entry['policy']}: {100 * entry['difference']:+.2f} points of mIoU against it (95 % interval "
+                f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}) at {_show(entry['busy_ratio'], '{:.2f}x')} "
+                f"its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} its GMACs."
+            )
+    if result["ceiling_miou"] is not None:
+        lines.append(f"Ceiling, the truth one frame late: mIoU {100 * result['ceiling_miou']:.2f}.")
+    height = result["min_height"]
+    lines.append(f"A hazard counts as seen from {height['px']:g} network pixels of height ({height['from']}).")
+    counts = [row["hazards"]["count"] for row in result["policies"]]
+    if any(counts):
+        lines.append(
+            f"Hazards: {min(counts)} to {max(counts)} labelled vehicles and people at 0.8 to 1.0 of the range that "
+            "stopping requires; the range depends on the plan's latency, so their number differs."
+        )
+    return lines
+
+
+def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
+    hits, count = sum(hazard[1] for hazard in hazards), len(hazards)
+    return {
+        "recall": round(hits / count, 4) if count else None,
+        "lower": round(wilson_lower(hits, count), 4) if count else None,
+        "count": count,
+    }
+
+
+def _hazard(record: Mapping[str, Any]) -> str:
+    return "–" if record["recall"] is None else f"{100 * record['recall']:.1f} of {record['count']}"
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 5)
+
+
+def _show(value: float | None, form: str, scale: float = 1.0) -> str:
+    return "–" if value is None else form.format(scale * value)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    cells = ("".join(f"<td>{escape(value)}</td>" for value in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,0 +1,272 @@
+"""Scores of schedules over labelled drives: each pair of an answer and an instant is counted once, for all policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perception.commands.stream_drives import Drive, Truth
+from perception.commands.stream_predictions import Predictor
+from perception.errors import InputError
+from perception.geometry.camera import rays
+from perception.metrics.recall import at_required_range, countable, found
+from perception.metrics.streaming import class_counts, enlarge, mean_iou
+from perception.runtime.plan import Plan
+from perception.runtime.resolution import Latencies
+from perception.runtime.stopping import StoppingModel
+from perception.runtime.streaming import Schedule
+from perception.taxonomy import LabelSet
+from perception.types import IGNORE_INDEX, Boxes, Camera, Prediction
+
+COARSE = 4
+"""The oracle looks at every fourth pixel each way."""
+HAZARDS = (
+    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "bicyclist",
+)  # fmt: skip
+"""Box classes that a vehicle must stop for."""
+
+
+@dataclass
+class DriveScore:
+    """What one policy's schedule is worth on one drive.
+
+    Shape:
+        - counts: ``(N, 3, C)``, see :mod:`perception.metrics.streaming`, for the scored instants.
+        - drivable: ``(N, 3, 2)``, the same of the drivable area.
+
+    Args:
+        duration_s: of the drive, up to the end of its last frame's interval.
+        busy_s: of that, time in which the worker ran.
+        times_s: of the scored instants.
+        boxes, truth: predicted and labelled boxes of the instants that have labelled ones.
+        hazards: one row for each hazard at the required range: speed in m/s, whether it was found, and whether the
+            plan supports the speed.
+        ages_s: of the answers at the scored instants, since their capture.
+        unanswered: scored instants without an answer.
+    """
+
+    schedule: Schedule
+    duration_s: float
+    busy_s: float
+    times_s: list[float] = field(default_factory=list)
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    drivable: np.ndarray | None = None
+    boxes: list[Boxes | None] = field(default_factory=list)
+    truth: list[Boxes] = field(default_factory=list)
+    hazards: list[tuple[float, bool, bool]] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)
+    unanswered: int = 0
+
+
+@dataclass(frozen=True)
+class HazardRule:
+    """Which labelled boxes count as hazards at the required range, and when they are found.
+
+    Args:
+        latencies: bounds of the plans.
+        seen_m: range that each plan sees.
+        score: predictions with a lower score do not count.
+        corridor_m: only hazards this close to the line ahead; infinite for all in view.
+    """
+
+    stopping: StoppingModel
+    latencies: Latencies
+    seen_m: Mapping[Plan, float]
+    score: float = 0.3
+    min_iou: float = 0.5
+    corridor_m: float = float("inf")
+
+    def required_m(self, plan: Plan, speed_mps: float) -> float:
+        """Range that a plan's own latency asks for at a speed."""
+        return self.stopping.required_range_m(speed_mps, self._reaction_s(plan), self.stopping.braking_mps2())
+
+    def supports(self, plan: Plan, speed_mps: float) -> bool:
+        """Whether a plan is safe at a speed."""
+        bound_s, braking = self.latencies.bound_ms(plan) / 1e3, self.stopping.braking_mps2()
+        supported = self.stopping.supported_speed_mps(self.seen_m[plan], bound_s, self._reaction_s(plan), braking)
+        return speed_mps <= supported
+
+    def near(self, boxes: Boxes, camera: Camera) -> np.ndarray:
+        """``(N,)`` bool: boxes within the corridor."""
+        if not np.isfinite(self.corridor_m) or boxes.distance_m is None or not len(boxes):
+            return np.ones(len(boxes), bool)
+        centres = np.stack([boxes.xyxy[:, 0] + boxes.xyxy[:, 2], boxes.xyxy[:, 1] + boxes.xyxy[:, 3]], axis=1) / 2
+        ahead = rays(camera, centres) @ camera.ego_from_camera[:3, :3].T
+        with np.errstate(invalid="ignore"):
+            aside = boxes.distance_m * np.abs(np.sin(np.arctan2(ahead[:, 1], ahead[:, 0])))
+            return aside <= self.corridor_m
+
+    def _reaction_s(self, plan: Plan) -> float:
+        return self.stopping.reaction_s(self.latencies.bound_ms(plan) / 1e3, self.latencies.interval_ms(plan) / 1e3)
+
+
+def score_schedules(
+    drive: Drive,
+    schedules: Mapping[str, Schedule],
+    predict: Predictor,
+    labels: LabelSet,
+    settle_s: float = 1.0,
+    hazards: HazardRule | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> dict[str, DriveScore]:
+    """Score policies on one drive.
+
+    Instants of the first ``settle_s`` are left out: how long the first answer takes says where the recording was cut,
+    not how well the policy drives.
+
+    Args:
+        step: called after each frame.
+    """
+    scored = [tick for tick in range(len(drive)) if drive.times_s[tick] - drive.times_s[0] >= settle_s]
+    if not scored:
+        raise InputError(f"drive {drive.name} is shorter than settle_s {settle_s:g}; use a smaller one")
+    uses: dict[int, dict[Plan, set[int]]] = {}
+    for schedule in schedules.values():
+        for tick in scored:
+            run = schedule.answer(tick)
+            if run is not None:
+                uses.setdefault(run.frame, {}).setdefault(run.plan, set()).add(tick)
+    pairs: dict[tuple[int, Plan, int], tuple[np.ndarray, np.ndarray | None]] = {}
+    boxes: dict[tuple[int, Plan], Boxes | None] = {}
+    for frame in range(len(drive)):
+        for plan, instants in uses.get(frame, {}).items():
+            answer = _enlarged(predict(drive, frame, plan), drive.camera.size)
+            boxes[frame, plan] = answer.boxes
+            for tick in sorted(instants):
+                pairs[frame, plan, tick] = _counts(answer, drive.truth(tick), labels)
+        step()
+    missed = {
+        tick: _counts(None, drive.truth(tick), labels)
+        for tick in scored
+        if any(schedule.answer(tick) is None for schedule in schedules.values())
+    }
+    scores = {}
+    for name, schedule in schedules.items():
+        end_s = drive.times_s[-1] + drive.interval_s
+        score = DriveScore(schedule, end_s - drive.times_s[0], schedule.busy_s(end_s))
+        rows = []
+        for tick in scored:
+            run = schedule.answer(tick)
+            score.times_s.append(drive.times_s[tick])
+            rows.append(missed[tick] if run is None else pairs[run.frame, run.plan, tick])
+            if run is None:
+                score.unanswered += 1
+            else:
+                score.ages_s.append(drive.times_s[tick] - drive.times_s[run.frame])
+        score.counts = np.stack([row[0] for row in rows])
+        drivable = [row[1] for row in rows if row[1] is not None]
+        score.drivable = np.stack(drivable) if len(drivable) == len(rows) else None
+        scores[name] = score
+    for tick in scored:
+        _add_boxes(drive, tick, scores, boxes, labels, hazards)
+    return scores
+
+
+def _add_boxes(
+    drive: Drive,
+    tick: int,
+    scores: Mapping[str, DriveScore],
+    boxes: Mapping[tuple[int, Plan], Boxes | None],
+    labels: LabelSet,
+    rule: HazardRule | None,
+) -> None:
+    truth, speed = drive.boxes(tick), drive.speeds_mps[tick]
+    if truth is None:
+        return
+    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
+    askable = countable(truth, drive.camera.size, hazardous)
+    if rule is not None:
+        askable &= rule.near(truth, drive.camera)
+    for score in scores.values():
+        run = score.schedule.answer(tick)
+        predicted = None if run is None else boxes[run.frame, run.plan]
+        score.boxes.append(predicted)
+        score.truth.append(truth)
+        if rule is None or speed is None:
+            continue
+        plan = run.plan if run is not None else max(score.schedule.plan_counts, key=rule.latencies.bound_ms)
+        wanted = truth[askable & at_required_range(truth, rule.required_m(plan, speed))]
+        safe = rule.supports(plan, speed)
+        hits = found(wanted, predicted, rule.min_iou, rule.score)
+        score.hazards.extend((speed, bool(hit), safe) for hit in hits)
+
+
+def coarse_scores(drive: Drive, predict: Predictor, labels: LabelSet) -> Callable[[int, Plan, int], float]:
+    """Mean IoU of one answer at one instant, on every fourth pixel each way, for the oracle."""
+    size = (max(1, drive.camera.size[0] // COARSE), max(1, drive.camera.size[1] // COARSE))
+    answers: dict[tuple[int, Plan], np.ndarray] = {}
+    truths: dict[int, np.ndarray] = {}
+
+    def score(frame: int, plan: Plan, tick: int) -> float:
+        if (frame, plan) not in answers:
+            semantic = predict(drive, frame, plan).semantic
+            assert semantic is not None
+            answers[frame, plan] = enlarge(semantic, size)
+        if tick not in truths:
+            truths[tick] = enlarge(drive.truth(tick).semantic, size)
+        value = float(mean_iou(class_counts(answers[frame, plan], truths[tick], len(labels.classes))))
+        return value if np.isfinite(value) else 0.0
+
+    return score
+
+
+def late_truth_counts(drive: Drive, labels: LabelSet, settle_s: float = 1.0) -> np.ndarray:
+    """``(N, 3, C)`` counts of a perfect network whose answers are one frame late: the ceiling.
+
+    Pixels that either frame leaves unlabelled are not counted.
+    """
+    rows = []
+    for tick in range(1, len(drive)):
+        if drive.times_s[tick] - drive.times_s[0] >= settle_s:
+            late, now = drive.truth(tick - 1).semantic, drive.truth(tick).semantic
+            unknown = late == IGNORE_INDEX
+            rows.append(
+                class_counts(np.where(unknown, 0, late), np.where(unknown, IGNORE_INDEX, now), len(labels.classes))
+            )
+    return np.stack(rows) if rows else np.zeros((0, 3, len(labels.classes)), np.int64)
+
+
+def heights_and_hits(
+    drive: Drive, plans: Sequence[Plan], predict: Predictor, labels: LabelSet, score: float = 0.3, every: int = 1
+) -> tuple[list[float], list[bool]]:
+    """Height in network pixels of each labelled hazard under each uniform plan, and whether it is found at once."""
+    heights: list[float] = []
+    hits: list[bool] = []
+    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
+    for tick in range(0, len(drive), every):
+        truth = drive.boxes(tick)
+        if truth is None:
+            continue
+        wanted = truth[countable(truth, drive.camera.size, hazardous)]
+        if not len(wanted):
+            continue
+        for plan in plans:
+            if plan.fovea is None:
+                answer = _enlarged(predict(drive, tick, plan), drive.camera.size, masks=False)
+                tall = (wanted.xyxy[:, 3] - wanted.xyxy[:, 1]) * plan.size[0] / drive.camera.size[0]
+                heights.extend(tall.tolist())
+                hits.extend(found(wanted, answer.boxes, 0.5, score).tolist())
+    return heights, hits
+
+
+def _enlarged(prediction: Prediction, size: tuple[int, int], masks: bool = True) -> Prediction:
+    """A prediction in pixels of the labels."""
+    assert prediction.semantic is not None
+    height, width = prediction.semantic.shape
+    boxes = prediction.boxes
+    if boxes is not None and (height, width) != size:
+        scale = np.array([size[1] / width, size[0] / height] * 2, np.float32)
+        boxes = Boxes(boxes.xyxy * scale, boxes.labels, boxes.scores)
+    if not masks:
+        return Prediction(boxes=boxes)
+    drivable = None if prediction.drivable is None else enlarge(prediction.drivable, size)
+    return Prediction(enlarge(prediction.semantic, size), drivable, boxes=boxes)
+
+
+def _counts(answer: Prediction | None, truth: Truth, labels: LabelSet) -> tuple[np.ndarray, np.ndarray | None]:
+    semantic = class_counts(None if answer is None else answer.semantic, truth.semantic, len(labels.classes))
+    if truth.drivable is None or (answer is not None and answer.drivable is None):
+        return semantic, None
+    return semantic, class_counts(None if answer is None else answer.drivable, truth.drivable, 2)

@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from perception.cli import main
+from perception.commands.stream_drives import Drive, Reader, open_drives, with_stride, with_trace
+from perception.commands.stream_evaluation import Evaluation
+from perception.commands.stream_predictions import Predictor, cache_folder
+from perception.commands.stream_scores import (
+    HazardRule,
+    coarse_scores,
+    heights_and_hits,
+    late_truth_counts,
+    score_schedules,
+)
+from perception.errors import InputError
+from perception.metrics.segmentation import SemanticIoU
+from perception.metrics.streaming import mean_iou
+from perception.runtime.plan import Plan, uniform_plan
+from perception.runtime.replay import ReplayedLatencies
+from perception.runtime.resolution import FixedPolicy
+from perception.runtime.sight import assumed_camera
+from perception.runtime.stopping import StoppingModel
+from perception.runtime.streaming import Schedule, simulate
+from perception.runtime.traces import Trace, make_trace
+from perception.taxonomy import CAMVID, ROAD_SCENE
+from perception.types import Boxes, Prediction, Sample
+
+SIZE = (48, 64)
+SMALL, LARGE = uniform_plan((32, 40)), uniform_plan(SIZE)
+CAR = ROAD_SCENE.index("car")
+
+
+class Road:
+    """A car that moves ``step_px`` to the right in each frame, on a road under a sky."""
+
+    def __init__(self, frames: int = 40, step_px: int = 1) -> None:
+        self.frames, self.step_px = frames, step_px
+        self.reads = 0
+
+    def left(self, index: int) -> int:
+        return 4 + (self.step_px * index) % 30
+
+    def read(self, index: int) -> Sample:
+        self.reads += 1
+        labels = np.full(SIZE, ROAD_SCENE.index("sky"), np.uint8)
+        labels[24:] = ROAD_SCENE.index("road")
+        labels[20:30, self.left(index) : self.left(index) + 12] = CAR
+        labels[-2:] = 255
+        semantic = torch.from_numpy(labels).long()
+        drivable = torch.from_numpy(ROAD_SCENE.membership(ROAD_SCENE.drivable))[semantic]
+        left = self.left(index)
+        boxes = Boxes([[left, 20, left + 12, 30]], [0], visibility=[0.9], distance_m=[20.0])
+        image = torch.full((3, *SIZE), index, dtype=torch.uint8)
+        return Sample(image, f"frame_{index:03d}", semantic=semantic, drivable=drivable.long(), boxes=boxes)
+
+
+class Knowing:
+    """An engine that answers with the labels of the frame that it sees, at the plan's size."""
+
+    labels, info = ROAD_SCENE, {"device": "none"}
+
+    def __init__(self, road: Road) -> None:
+        self.road, self.calls = road, 0
+
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None: ...
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        self.calls += 1
+        sample = self.road.read(int(image[0, 0, 0]))
+        assert sample.semantic is not None
+        rows = np.arange(plan.size[0]) * SIZE[0] // plan.size[0]
+        columns = np.arange(plan.size[1]) * SIZE[1] // plan.size[1]
+        semantic = sample.semantic.numpy()[rows][:, columns].astype(np.uint8) % 255
+        scale = np.array([plan.size[1] / SIZE[1], plan.size[0] / SIZE[0]] * 2)
+        assert sample.boxes is not None
+        boxes = Boxes(sample.boxes.xyxy * scale, sample.boxes.labels, [0.9])
+        return Prediction(semantic, (semantic == 0).astype(np.uint8), boxes=boxes)
+
+
+def make_drive(road: Road, speed: float = 10.0, hz: float = 10.0) -> Drive:
+    n = road.frames
+    names = tuple(f"frame_{i:03d}" for i in range(n))
+    times = tuple(i / hz for i in range(n))
+    return Drive("made up", times, (speed,) * n, tuple(range(n)), names, assumed_camera(SIZE), Reader(road))
+
+
+def fixed(drive: Drive, plan: Plan, ms: float) -> Schedule:
+    return simulate(drive.times_s, drive.speeds_mps, FixedPolicy(plan), {plan: np.full(len(drive), ms)})
+
+
+def test_scores_are_those_of_the_answers_that_are_there() -> None:
+    """Against the library's own metric, fed instant by instant with what was finished by then."""
+    road = Road()
+    drive, engine = make_drive(road), Knowing(road)
+    schedules = {"quick": fixed(drive, SMALL, 30.0), "slow": fixed(drive, LARGE, 330.0)}
+    scores = score_schedules(drive, schedules, Predictor(engine), ROAD_SCENE, settle_s=0.2)
+    for name, schedule in schedules.items():
+        meter = SemanticIoU(len(ROAD_SCENE.classes))
+        expected_ages = []
+        for tick in range(2, 40):
+            truth = drive.truth(tick).semantic
+            ready = [run for run in schedule.runs if run.finish_s <= drive.times_s[tick]]
+            if not ready:
+                continue
+            answer = engine(drive.picture(ready[-1].frame), ready[-1].plan).semantic
+            rows = (np.arange(SIZE[0]) * 2 + 1) * answer.shape[0] // (2 * SIZE[0])
+            columns = (np.arange(SIZE[1]) * 2 + 1) * answer.shape[1] // (2 * SIZE[1])
+            meter.update(torch.from_numpy(answer[rows][:, columns])[None], torch.from_numpy(truth).long()[None])
+            expected_ages.append(drive.times_s[tick] - drive.times_s[ready[-1].frame])
+        score = scores[name]
+        assert score.ages_s == pytest.approx(expected_ages)
+        assert score.unanswered == 38 - len(expected_ages)
+        if not score.unanswered:
+            expected = meter.compute().numpy()
+            assert mean_iou(score.counts.sum(0)) == pytest.approx(np.nanmean(expected), abs=1e-6)
+    assert scores["slow"].unanswered == 2
+    assert (scores["slow"].counts[:2, 0] == 0).all(), "nothing is hit before the first answer"
+    assert scores["quick"].duration_s == pytest.approx(4.0)
+    assert scores["slow"].busy_s == pytest.approx(4.0)
+
+
+def test_lateness_costs_nothing_where_nothing_moves() -> None:
+    for step_px, same in ((0, True), (2, False)):
+        road = Road(step_px=step_px)
+        drive = make_drive(road)
+        schedules = {"quick": fixed(drive, LARGE, 30.0), "slow": fixed(drive, LARGE, 430.0)}
+        scores = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE)
+        values = {name: mean_iou(score.counts.sum(0)) for name, score in scores.items()}
+        assert (values["quick"] == values["slow"]) == same
+        assert values["quick"] >= values["slow"]
+
+
+def test_the_ceiling_is_a_perfect_network_that_is_one_frame_late() -> None:
+    road = Road(step_px=3)
+    drive = make_drive(road)
+    scores = score_schedules(drive, {"a": fixed(drive, LARGE, 50.0)}, Predictor(Knowing(road)), ROAD_SCENE)
+    ceiling = late_truth_counts(drive, ROAD_SCENE).sum(0)
+    assert mean_iou(ceiling) == pytest.approx(mean_iou(scores["a"].counts.sum(0)))
+    assert mean_iou(ceiling) < 0.99
+
+
+def test_each_pair_runs_once_and_kept_predictions_are_the_same(tmp_path) -> None:
+    road = Road(frames=12)
+    drive, engine = make_drive(road), Knowing(road)
+    schedules = {"a": fixed(drive, SMALL, 30.0), "b": fixed(drive, SMALL, 40.0)}
+    predict = Predictor(engine, tmp_path / "kept")
+    first = score_schedules(drive, schedules, predict, ROAD_SCENE)
+    assert engine.calls == predict.ran <= len(drive)
+    predict.forget()
+    again = Predictor(engine, tmp_path / "kept")
+    second = score_schedules(drive, schedules, again, ROAD_SCENE)
+    assert again.ran == 0
+    assert np.array_equal(first["a"].counts, second["a"].counts)
+    assert np.array_equal(first["a"].boxes[0].xyxy, second["a"].boxes[0].xyxy)
+    damaged = next((tmp_path / "kept").rglob("*.npz"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(InputError, match="is damaged"):
+        score_schedules(drive, schedules, Predictor(engine, tmp_path / "kept"), ROAD_SCENE)
+
+
+def test_kept_predictions_belong_to_a_model_and_a_data_set(tmp_path) -> None:
+    weights = tmp_path / "model.ckpt"
+    weights.write_bytes(b"one")
+    folders = {cache_folder(tmp_path, str(weights), data, {"score": 0.05}) for data in ("a", "b")}
+    weights.write_bytes(b"two")
+    folders.add(cache_folder(tmp_path, str(weights), "a", {"score": 0.05}))
+    assert len(folders) == 3
+    assert cache_folder(tmp_path, "multitask_resnet18_slim", "a", {}) is None
+
+
+def rule(**options) -> HazardRule:
+    times = ReplayedLatencies({SMALL: 30.0, LARGE: 330.0})
+    return HazardRule(StoppingModel(camera_interval_s=0.1), times, {SMALL: 30.0, LARGE: 60.0}, **options)
+
+
+def test_hazards_lie_at_the_range_that_the_plan_requires() -> None:
+    """10 m/s: 10 (0.2 + 0.03 + 0.4) + 10 + 2 = 18.3 m under the quick plan, so a car at 20 m is not asked for; under
+    the slow one 10 (0.66 + 0.33 + 0.4) + 12 = 25.9 m, of which 20 m is 77 %."""
+    assert rule().required_m(SMALL, 10.0) == pytest.approx(18.3)
+    assert rule().required_m(LARGE, 10.0) == pytest.approx(25.9)
+    road = Road(step_px=0)
+    schedules = lambda drive: {"quick": fixed(drive, SMALL, 30.0), "slow": fixed(drive, LARGE, 330.0)}  # noqa: E731
+    for speed, quick, slow in ((10.0, 0, 0), (9.5, 0, 30), (11.0, 30, 0)):
+        drive = make_drive(road, speed)
+        scores = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
+        assert (len(scores["quick"].hazards), len(scores["slow"].hazards)) == (quick, slow)
+    drive = make_drive(road, 11.0)
+    found = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())["quick"]
+    assert set(found.hazards) == {(11.0, True, True)}
+    strict = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule(score=0.95))
+    assert set(strict["quick"].hazards) == {(11.0, False, True)}
+
+
+def test_the_corridor_leaves_out_what_is_aside() -> None:
+    camera = assumed_camera((900, 1600))
+    boxes = Boxes([[790, 440, 810, 460], [1390, 440, 1410, 460]], [0, 0], distance_m=[50.0, 50.0])
+    assert rule(corridor_m=4.0).near(boxes, camera).tolist() == [True, False]  # 0 m and 21 m aside
+    assert rule(corridor_m=30.0).near(boxes, camera).tolist() == [True, True]
+    assert rule().near(boxes, camera).all()
+
+
+def test_heights_are_in_network_pixels() -> None:
+    road = Road()
+    heights, hits = heights_and_hits(make_drive(road), (SMALL, LARGE), Predictor(Knowing(road)), ROAD_SCENE, every=10)
+    assert heights == pytest.approx([10 * 32 / 48, 10.0] * 4)
+    assert all(hits)
+
+
+def test_the_oracle_prefers_the_better_answer() -> None:
+    road = Road(step_px=4)
+    drive = make_drive(road)
+    score = coarse_scores(drive, Predictor(Knowing(road)), ROAD_SCENE)
+    assert score(10, LARGE, 11) > score(10, LARGE, 14)
+
+
+def test_fixed_plans_are_chosen_by_their_streaming_score() -> None:
+    road = Road(step_px=5)
+    times = ReplayedLatencies({SMALL: 30.0, LARGE: 530.0})
+    best, heights, hits = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
+        [make_drive(road)], Predictor(Knowing(road))
+    )
+    assert best == f"fixed:{SMALL.name}"
+    assert len(heights) == len(hits) == 2 * 8
+
+
+def test_a_stride_makes_the_vehicle_faster() -> None:
+    drive = with_stride(make_drive(Road()), 3)
+    assert drive.frames == tuple(range(0, 40, 3))
+    assert set(drive.speeds_mps) == {30.0}
+    assert drive.interval_s == pytest.approx(0.1)
+    assert drive.first(5).frames == (0, 3, 6, 9, 12)
+
+
+def steady(speed: float, seconds: float = 60.0) -> Trace:
+    return Trace("steady", (0.0,), (speed,), (0.0,), (0.0,), seconds)
+
+
+def test_a_trace_shows_the_frames_of_where_the_vehicle_is() -> None:
+    drive = make_drive(Road(), speed=10.0)
+    assert with_trace(drive, steady(10.0)).frames == tuple(range(40))
+    assert with_trace(drive, steady(20.0)).frames == tuple(range(0, 40, 2))
+    assert with_trace(drive, steady(5.0)).frames == tuple(i // 2 for i in range(79))
+    assert with_trace(drive, steady(0.0, 2.0)).frames == (0,) * 21
+    trace = make_trace("emergency", 3)
+    shown = with_trace(drive, trace)
+    for i, frame in enumerate(shown.frames):  # one frame is a metre here
+        assert 0 <= trace.distance(i * 0.1) - frame < 1.0 + 1e-6
+        assert shown.speeds_mps[i] == trace.speed(i * 0.1)
+    with pytest.raises(InputError, match="does not know its speed"):
+        with_trace(replace(drive, speeds_mps=(None, *drive.speeds_mps[1:])), trace)
+
+
+def test_world_drives(tiny_world) -> None:
+    drives = open_drives(tiny_world, ROAD_SCENE, "all")
+    assert len(drives) == 4
+    for drive in drives:
+        assert drive.camera.size == (96, 160)
+        assert drive.interval_s == pytest.approx(0.25, abs=0.01)
+        assert drive.picture(1).shape == (96, 160, 3)
+        assert drive.truth(1).semantic.shape == (96, 160)
+        assert all(speed is not None and 0 <= speed < 40 for speed in drive.speeds_mps)
+    assert len(open_drives(tiny_world, ROAD_SCENE, "val")) == 2
+
+
+def test_camvid_clips_are_stretches_of_consecutive_frames(camvid) -> None:
+    drives = open_drives(camvid, CAMVID, "val", recorded_mps=9.0)
+    assert sorted(drive.names for drive in drives) == [
+        ("0006R0_00001", "0006R0_00003"),
+        ("0016E5_00000", "0016E5_00002"),
+    ]
+    assert drives[0].interval_s == pytest.approx(1 / 15)
+    assert drives[0].speeds_mps == (9.0, 9.0)
+    with pytest.raises(InputError, match="labels of its own set"):
+        open_drives(camvid, ROAD_SCENE, "val")
+
+
+class Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+WORLD = ["--model", "multitask_mobilenetv4_small", "--scales", "0.5,1", "--fovea", "false", "--settle_s", "0.25"]
+
+
+@pytest.mark.slow
+def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
+    torch.manual_seed(0)
+    arguments = ["--data", str(tiny_world), *WORLD, "--latency_ms", "48x80=60,96x160=400", "--resamples", "200"]
+    out = ["--out", str(tmp_path / "out"), "--choose_on", str(tiny_world), "--choose_split", "train", "--json"]
+    assert main(["bench", "stream", *arguments, *out]) == 0
+    result = json.loads(capsys.readouterr().out)
+    names = [row["policy"] for row in result["policies"]]
+    assert names == [
+        "fixed:48x80", "fixed:96x160", "linear deadline", "fits the frame", "adaptive", "adaptive:eco", "oracle",
+    ]  # fmt: skip
+    rows = {row["policy"]: row for row in result["policies"]}
+    assert rows["fixed:48x80"]["age_ms"] == pytest.approx(250, abs=10)
+    assert rows["fixed:96x160"]["age_ms"] > 450
+    assert rows["fixed:96x160"]["gmacs_per_s"] < 4 * rows["fixed:48x80"]["gmacs_per_s"]
+    assert rows["fits the frame"]["plans"] == {"48x80": 10}
+    assert rows["fits the frame"]["miou"] == rows["fixed:48x80"]["miou"]
+    assert {entry["policy"] for entry in result["comparisons"]} == set(names[2:])
+    assert all(entry["low"] <= entry["difference"] <= entry["high"] for entry in result["comparisons"])
+    assert result["best_fixed"]["chosen_on"] == str(tiny_world)
+    assert len(result["min_height"]["curve"]) > 5
+    assert json.loads((tmp_path / "out" / "stream.json").read_text()) == result
+    page = Text()
+    page.feed((tmp_path / "out" / "stream.html").read_text(encoding="utf-8"))
+    assert {"linear deadline", "Accuracy against compute", "streaming mIoU, %"} <= set(page.text)
+
+
+@pytest.mark.slow
+def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
+    from perception.models.checkpoint import save
+    from perception.models.zoo import create_model
+
+    heads = ["semantic", "drivable", "detection"]
+    model = save(create_model("multitask_mobilenetv4_small", CAMVID, heads=heads), tmp_path / "model")
+    arguments = ["--data", str(camvid), "--model", str(model), "--scales", "0.7,1", "--fovea", "false"]
+    arguments += ["--settle_s", "0", "--timing_frames", "2", "--cache", str(tmp_path / "kept"), "--oracle", "false"]
+    assert main(["bench", "stream", *arguments, "--trace", "stop_and_go"]) == 0
+    shown = capsys.readouterr().out
+    assert "Ceiling, the truth one frame late" in shown
+    assert "adaptive:eco" in shown
+    assert len(list((tmp_path / "kept").rglob("*.npz"))) > 0
+    assert main(["bench", "stream", *arguments, "--stride", "2"]) == 2
+    assert "no drive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trace", "lunar"], "unknown trace 'lunar'; use pose or one of urban"),
+        (["--trace", "urban", "--stride", "2"], "not both"),
+        (["--latency_ms", "1", "--latencies", "a.json"], "not both"),
+        (["--stride", "0"], "stride 0 is below 1"),
+        (["--settle_s", "-1"], "settle_s -1 is outside"),
+        (["--recorded_speed", "pose"], "must be a number"),
+        (["--latencies", "missing.json"], "does not exist; make one with perception calibrate"),
+        (["--latency_ms", "5"], "must give one number for each of 48x80, 96x160"),
+        (["--latency_ms", "5,x"], "must give one number"),
+        (["--scales", "a"], "are not numbers"),
+        (["--split", "nowhere"], "unknown split 'nowhere'"),
+        (["--settle_s", "30"], "is as long as settle_s 30 s"),
+    ],
+)
+def test_bad_requests_are_one_line(arguments, message, tiny_world, capsys) -> None:
+    assert main(["bench", "stream", "--data", str(tiny_world), *WORLD, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.split())
+
+
+def test_folders_without_drives(tmp_path) -> None:
+    with pytest.raises(InputError, match="neither a nuScenes-format folder"):
+        open_drives(tmp_path, ROAD_SCENE, "val")
+    frames = SimpleNamespace(read=lambda index: Sample(torch.zeros(3, 4, 4, dtype=torch.uint8), "a"))
+    with pytest.raises(InputError, match="frame a has no dense labels"):
+        Reader(frames)(0)
