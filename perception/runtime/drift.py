@@ -24,8 +24,10 @@ PATIENCE = 16
 """How many times ``BLOCK`` and ``REST`` grow at most, doubling with each relapse."""
 FORGET = 3600
 """Frames after which a new alarm is no relapse."""
-EASE = 0.85
-"""Factors are lowered by at least this, or all the way to 1."""
+EASE = 0.5
+"""A factor is lowered at once where a block of frames needs less than this of it."""
+STEP = 0.3
+"""By how much, in logarithm, a frame above the raised bound raises it further."""
 MAX_EVENTS = 1000
 _RULES = 6  # three, each on the last frames of all plans and on those of one plan
 _CALM_RATE = 0.02
@@ -122,9 +124,13 @@ class DriftMonitor:
     not count). Only where other plans ran as quickly as ever between the slow frames, then or later, is the plan
     slow by itself, and banned for :data:`REST` frames; the last plan that is left is never banned.
 
-    Factors are lowered after :data:`BLOCK` frames that pass for the calibrated ones, or that need less than
-    :data:`EASE` of the factor. A plan that raised the alarm and has not run since keeps its factor for
-    :data:`REST` frames more. Each relapse doubles these waits, up to :data:`PATIENCE` times, so that nothing flaps.
+    From the alarm on the factor follows the tail: a frame above the raised bound raises it by ``exp(STEP (1 - m))``,
+    any other lowers it by ``exp(-STEP m)``, ``m`` being the table's miss rate and the median ratio the lowest.
+    So the share of frames above the bound tends to ``m`` whatever latencies come (quantile tracking: Angelopoulos,
+    Candes & Tibshirani, "Conformal PID Control for Time Series Prediction", arXiv 2307.16895). The alarm ends after
+    :data:`BLOCK` frames that pass for the calibrated ones; a block that needs less than :data:`EASE` of the factor
+    lowers it at once. A plan that raised the alarm and has not run since keeps its factor for :data:`REST`
+    frames more. Each relapse doubles these waits, up to :data:`PATIENCE` times, so that nothing flaps.
 
     One thread calls :meth:`observe`; any may ask for bounds.
 
@@ -151,9 +157,11 @@ class DriftMonitor:
         self._calm_over = max(alarm_count(n, over, BLOCK, _CALM_RATE) for n, _, over in ranks)
         self._frame = 0
         self._recent = _Recent()
-        self._factor = 1.0
+        self._up, self._down = math.exp(STEP * (1 - table.miss_rate)), math.exp(-STEP * table.miss_rate)
+        self._slow = False
+        self._factor = self._floor = 1.0
         self._block: list[tuple[_Level, float]] = []
-        self._calm_blocks, self._patience, self._lower = 0, 1, 1.0
+        self._calm_blocks, self._patience = 0, 1
         self._lowered_at = -FORGET
         self._suspects: set[_Level] = set()
         self._calm_levels: set[_Level] = set()
@@ -198,8 +206,9 @@ class DriftMonitor:
         seen = (level, latency_ms, high, over)
         self._recent.add(seen)
         level.recent.add(seen)
-        if self._factor > 1:
+        if self._slow:
             self._block.append((level, latency_ms))
+            self._track(level, over)
         if high or over:
             alone = self._alarming(level.recent)
             if alone or self._alarming(self._recent):
@@ -209,6 +218,15 @@ class DriftMonitor:
 
     def _alarming(self, recent: _Recent) -> bool:
         return recent.high >= self._high_limit or recent.over >= self._over_limit or recent.run >= self._run_limit
+
+    def _track(self, level: _Level, over: bool) -> None:
+        """Follow the tail of the latencies while the machine is slow."""
+        if over and level.own <= self._factor:
+            self._factor *= self._up
+        else:
+            self._factor = max(self._factor * self._down, self._floor)
+        for one in self._levels.values():
+            one.scale(self._factor)
 
     def _alarm(self, level: _Level, alone: bool) -> None:
         """The last frames were slow.
@@ -221,15 +239,17 @@ class DriftMonitor:
             for one in slow:
                 self._set_aside(one, math.inf, "banned")
         else:
-            frames = (*self._recent.frames, *level.recent.frames)
-            self._suspects = {one for one, _, high, over in frames if high or over}
+            frames = level.recent.frames if alone else self._recent.frames
+            slow_frames = [seen for seen in frames if seen[2] or seen[3]]
+            self._suspects.update(seen[0] for seen in slow_frames)
             if self._frame - self._lowered_at < FORGET:
                 self._patience = min(2 * self._patience, PATIENCE)
-            elif self._factor == 1:
+            elif not self._slow:
                 self._patience = 1
             self._lowered_at = -FORGET  # one relapse for each time that a factor was lowered
-            seen = level.recent.frames if alone else self._recent.frames
-            self._set_factor(max(self._factor, _slowdown(seen)), level, "slower")
+            location, tail = _slowdown(slow_frames)
+            self._slow, self._floor = True, location
+            self._set_factor(max(self._factor, location, tail), level, "slower")
         self._recent.clear()
         for one in self._levels.values():
             one.recent.clear()
@@ -264,29 +284,29 @@ class DriftMonitor:
             block = [seen for seen in block if seen[0] is not one]
         share = len(block) / BLOCK
         high, over = sum(seen[2] for seen in block), sum(seen[3] for seen in block)
-        needed = 1.0
         if high >= share * self._calm_high or over >= share * self._calm_over:
-            needed = _slowdown([(one, latency_ms, True, True) for one, latency_ms, _, _ in block])
-        if needed > 1 and needed > EASE * self._factor:
-            self._calm_blocks, self._lower = 0, 1.0
+            self._calm_blocks = 0
             self._calm_levels.clear()
+            self._floor, _ = _slowdown(block)
+            needed = max(self._floor, *(latency_ms / one.reference.bound_ms for one, latency_ms, _, _ in block))
+            if needed <= EASE * self._factor:
+                self._set_factor(needed, level, "eased")
+                self._lowered_at = self._frame
             return
         self._calm_blocks += 1
-        self._lower = max(self._lower, needed)
         self._calm_levels.update(seen[0] for seen in block)
         if self._calm_blocks >= self._patience:
-            before, lower = self._factor, self._lower
-            self._set_factor(lower, level, "recovered" if lower == 1 else "eased")
+            before, self._slow, self._floor = self._factor, False, 1.0
+            self._set_factor(1.0, level, "recovered")
             self._lowered_at = self._frame
             for one in sorted(self._suspects - self._calm_levels, key=lambda one: one.plan.name):
                 self._set_aside(one, before, "held")
-            self._suspects &= self._calm_levels
-            self._calm_levels.clear()
+            self._suspects.clear()
             self._recent.clear()
 
     def _set_factor(self, factor: float, level: _Level, what: str) -> None:
         self._factor = factor
-        self._block, self._calm_blocks, self._lower = [], 0, 1.0
+        self._block, self._calm_blocks = [], 0
         if what == "slower":
             self._calm_levels.clear()
         for one in self._levels.values():
@@ -317,9 +337,10 @@ class DriftMonitor:
             self._events.append(DriftEvent(self._frame, level.plan.name, "readmitted", self._factor))
 
 
-def _slowdown(frames: Iterable[_Seen]) -> float:
-    """By how much the slow ones of the frames exceed what was calibrated; at least 1."""
-    slow = [(level.reference, latency_ms) for level, latency_ms, high, over in frames if high or over]
-    of_median: Sequence[float] = [latency_ms / reference.p50_ms for reference, latency_ms in slow]
-    of_bound = sorted(latency_ms / reference.bound_ms for reference, latency_ms in slow)
-    return max(1.0, median(of_median) if len(of_median) > 1 else 1.0, of_bound[-2] if len(of_bound) > 1 else 1.0)
+def _slowdown(frames: Sequence[_Seen]) -> tuple[float, float]:
+    """The median ratio to the calibrated median, and the second largest to the bound; each at least 1."""
+    if len(frames) < 2:
+        return 1.0, 1.0
+    of_median = median(latency_ms / level.reference.p50_ms for level, latency_ms, _, _ in frames)
+    of_bound = sorted(latency_ms / level.reference.bound_ms for level, latency_ms, _, _ in frames)
+    return max(1.0, of_median), max(1.0, of_bound[-2])

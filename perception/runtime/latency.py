@@ -210,7 +210,7 @@ def _reference(entry: PlanLatency, counted: tuple[str, ...]) -> Reference:
 def _shown(value: Any) -> str:
     if isinstance(value, list) and len(value) == 2:
         return f"{value[0]}x{value[1]}"
-    return "that it does not name" if value is None else repr(value)
+    return "none" if value is None else repr(value)
 
 
 def _entry_record(entry: PlanLatency) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
         ("torch", "2.15.0", "torch '2.14.1', but this run has '2.15.0'"),
         ("parameters", 99, "parameters 12345, but this run has 99"),
         ("compiled", True, "compiled False, but this run has True"),
-        ("digest", "abc", "digest that it does not name, but this run has 'abc'"),
+        ("digest", "abc", "digest none, but this run has 'abc'"),
     ],
 )
 def test_other_settings_are_refused(name: str, value: object, message: str) -> None:
@@ -92,7 +92,7 @@ def test_another_picture_size_and_a_missing_fact_are_refused_and_counters_are_no
     table.check({**INFO, "cuda_graphs": 7}, NATIVE)
     with pytest.raises(InputError, match="native 900x1600, but this run has 720x1280"):
         table.check(INFO, (720, 1280))
-    with pytest.raises(InputError, match="architecture 'MultiTaskModel', but this run has that it does not name"):
+    with pytest.raises(InputError, match="architecture 'MultiTaskModel', but this run has none"):
         table.check({name: value for name, value in INFO.items() if name != "architecture"}, NATIVE)
 
 
