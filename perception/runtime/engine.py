@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +15,7 @@ import numpy as np
 
 from perception.console import warn
 from perception.errors import InputError
+from perception.memory import keep_freed_memory
 from perception.runtime.fovea import MASKS, fuse
 from perception.runtime.plan import Plan
 from perception.taxonomy import LabelSet
@@ -137,6 +140,7 @@ class TorchEngine:
             "threads": torch.get_num_threads(),
             "architecture": type(self._model).__name__,
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+            "digest": _recipe_digest(getattr(self._model, "recipe", None)),
             "label_set": self.labels.name,
             "torch": torch.__version__,
         }
@@ -288,6 +292,7 @@ def load_engine(
     import perception
 
     _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load
+    keep_freed_memory()  # on a CPU, mapping the large activations anew for each frame costs a third of its time
     return TorchEngine(perception.load(model), device, precision, score, compile)
 
 
@@ -324,6 +329,13 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "fp16" and device.type == "cpu":
         raise InputError("precision fp16 is for CUDA devices; use fp32 or bf16 on the CPU")
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _recipe_digest(recipe: Any) -> str | None:
+    """A short name for what was built, whatever its weights: latencies depend on the one and not on the other."""
+    if not recipe:
+        return None
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _cpu_name() -> str:
