@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from perception.errors import InputError
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.runtime.engine import TorchEngine, load_engine
-from perception.runtime.loop import DriveLoop, FrameResult
+from perception.runtime.loop import PACES, DriveLoop, FrameResult
 from perception.runtime.record import Record, frame_record, summarise
 from perception.runtime.resolution import FixedPolicy, Policy, parse_policy
+from perception.runtime.signals import stop_on_signals
 from perception.runtime.source import Source, open_source
 from perception.runtime.speed import PoseSpeed, SpeedSource, parse_speed
 
@@ -39,6 +39,7 @@ def main(
     fps: float = 12.0,
     max_frames: int | None = None,
     deadline_ms: float | None = None,
+    pace: str = "none",
     score: float = 0.3,
     device: str = "auto",
     precision: str = "auto",
@@ -50,20 +51,25 @@ def main(
 ) -> dict[str, Any]:
     """Run a model over a source in the real-time loop and write a report.
 
-    Every frame is answered in order and timed; OUT receives drive.mp4 (overlay video), report.json and
-    report.html. Frames that do not decode are skipped and listed.
+    Every frame is answered in order and timed, or, with --pace camera, as the camera took them; OUT receives
+    drive.mp4 (overlay video), report.json and report.html. Frames that do not decode are skipped and listed. An
+    interrupt ends the drive, and the results so far are written.
 
     Args:
-        source: folder of images, video file, nuscenes:ROOT or nuscenes:ROOT#scene-0061, world or world:SEED.
+        source: folder of images, video file, nuscenes:ROOT or nuscenes:ROOT#scene-0061, rosbag:FOLDER or mcap:FILE
+            (with #/topic where there are several), world or world:SEED.
         model: checkpoint file, saved folder, or a name from `perception models`.
         out: folder for the results; must be new or empty unless --overwrite true.
         speed: m/s ('13.9'), '50km/h', '30mph', a CSV file with timestamp_us (or seconds) and speed_mps, or
-            'pose' (from the source).
+            'pose' (from the source), 'can' (CAN bus data beside a nuScenes scene) or can:FILE.
         policy: which resolution to run at: fixed:HEIGHTxWIDTH.
         camera: nuScenes camera, or all for a mosaic of the six.
         fps: frame rate of a folder of images and of the world.
         max_frames: stop after this many frames of each camera.
         deadline_ms: limit of a frame's latency; default the frame interval, divided by the number of cameras.
+        pace: none: every frame in turn, however long it takes; camera: at the rate of capture, where the newest
+            frame wins and what is late is replaced at its deadline by the last answer, moved by ego motion. The
+            video is then drawn after the drive, and without it the report has no key frames.
         score: boxes with a lower score are dropped.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
@@ -80,7 +86,9 @@ def main(
         InputError: for bad input, before the model is loaded where that can be told; and if no frame of the
             source could be read.
     """
-    wanted, chosen_speed = parse_policy(policy), parse_speed(speed)
+    wanted = parse_policy(policy)
+    if pace not in PACES:
+        raise InputError(f"unknown pace {pace!r}; use {' or '.join(PACES)}")
     if wanted.plan is None:
         raise InputError(f"policy {policy!r} needs calibrated latencies")
     chosen_policy = FixedPolicy(wanted.plan)
@@ -88,36 +96,38 @@ def main(
     _check_out(out, overwrite)
     figures = _read_metrics(metrics)
     frames = open_source(source, camera, fps, max_frames, world_size)
+    chosen_speed = parse_speed(speed, frames)
     if isinstance(chosen_speed, PoseSpeed) and not frames.has_speed:
         warn("this source does not know the vehicle's speed; going on without it (give one with --speed)")
     with console.status(f"loading {model}"):
         engine = load_engine(model, device, precision, score, compile)
-        loop = DriveLoop(frames, chosen_speed, chosen_policy, engine, deadline_ms)
+        loop = DriveLoop(frames, chosen_speed, chosen_policy, engine, deadline_ms, pace=pace)
         loop.warm_up()
 
-    from perception.viz.keyframes import KeyFrameCollector
-    from perception.viz.recorder import Recorder
+    from perception.commands.drive_pictures import pictures
     from perception.viz.report import write_report
-    from perception.viz.video import VideoWriter
 
     records: list[Record] = []
-    keyframes = KeyFrameCollector()
     heads: list[str] = []
-    with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(out / VIDEO, 1.0 / frames.interval_s)) if video else None
-        recorder = Recorder(frames.channels, engine.labels, keyframes, writer)
-        for result in track(loop, "driving", frames.total):
-            if not heads and result.prediction is not None:
-                heads = [name for name, value in vars(result.prediction).items() if value is not None]
-                _warn_about_aspect(result)
-            records.append(frame_record(result))
-            recorder.add(result)
-        recorder.finish()
+    later = pace == "camera"
+    with pictures(frames, engine.labels, out / VIDEO if video else None, later and video, out) as drawn:
+        with stop_on_signals(loop.stop):
+            for result in track(loop, "driving", frames.total):
+                if not heads and result.prediction is not None:
+                    heads = [name for name, value in vars(result.prediction).items() if value is not None]
+                    _warn_about_aspect(result)
+                records.append(frame_record(result))
+                if video or not later:
+                    drawn.add(result)
         if all(record["plan"] is None for record in records):
-            first = records[0]["error"] if records else "the source is empty"
+            first = (
+                records[0]["error"] if records else "the drive was stopped" if loop.stopped else "the source is empty"
+            )
             raise InputError(f"none of the {len(records)} frames of {source} could be read: {first}")
+        keyframes = drawn.finish(frames)
+    records.sort(key=lambda record: record["index"])
 
-    summary = summarise(records, chosen_speed.name)
+    summary = summarise(records, chosen_speed.name, loop.record)
     _warn_about_gaps(summary, frames, chosen_speed)
     run = _run_facts(model, frames, chosen_policy, chosen_speed, engine, loop)
     run |= {"heads": heads, "score": score, "video": VIDEO if video else None}
@@ -125,7 +135,7 @@ def main(
     if figures:
         report["metrics"] = figures
     write_json(out / JSON, report)
-    write_report(out / HTML, report, keyframes.result(), engine.labels, figures, heads)
+    write_report(out / HTML, report, keyframes, engine.labels, figures, heads)
     if not video:
         (out / VIDEO).unlink(missing_ok=True)  # an earlier run's, which this report does not describe
     files = {"html": str(out / HTML), "json": str(out / JSON), "video": str(out / VIDEO) if video else None}
@@ -145,7 +155,10 @@ def show(result: dict[str, Any]) -> None:
     latency, deadline, speed = result["latency"], result["deadline"], result["speed"]
     table = Table("", "", title=escape(f"{result['model']} on {result['source']}"), show_header=False)
     table.columns[0].no_wrap, table.columns[1].overflow = True, "fold"
-    table.add_row("frames", f"{result['frames']} ({result['skipped']} skipped)")
+    counts = f"{result['frames']} ({result['skipped']} skipped)"
+    if result["dropped"]:
+        counts += f", {result['dropped']} more replaced by newer ones"
+    table.add_row("frames", counts + (", stopped by a signal" if result["stopped"] == "signal" else ""))
     table.add_row("plan", ", ".join(f"{name} for {count} frames" for name, count in result["plan"].items()))
     table.add_row(
         "latency p50 / p90 / p99 / max", " / ".join(ms(latency[f"{k}_ms"]) for k in ("p50", "p90", "p99", "max"))
@@ -220,6 +233,7 @@ def _run_facts(
         "source": source.name,
         "cameras": list(source.channels),
         "policy": policy.name,
+        "pace": loop.pace,
         "speed": speed.name,
         **info,
         "cpus": os.cpu_count(),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from perception.runtime.loop import FrameResult, Status
+from perception.runtime.resolution import Decision
+from perception.runtime.result import FrameResult, Status
 
 Record = dict[str, Any]
-STAGES = ("wait", "choose", "infer")
+STAGES = ("wait", "queue", "choose", "infer")
+CONFIDENCE = 0.95
 
 
 def frame_record(result: FrameResult) -> Record:
@@ -28,32 +31,58 @@ def frame_record(result: FrameResult) -> Record:
         "timestamp_us": int(result.frame.timestamp_us),
         "status": result.status.value,
         "plan": plan,
-        "deadline": {"ms": _rounded(result.deadline_ms), "missed": result.status is Status.DEADLINE_MISSED},
+        "decision": None if result.decision is None else _decision_record(result.decision),
+        "deadline": {"ms": _rounded(result.deadline_ms), "missed": result.missed},
         "latency": {
             "ms": None if skipped else _rounded(result.latency_ms),
             "wait_ms": _rounded(result.wait_ms),
+            "queue_ms": None if skipped else _rounded(result.queue_ms),
             "choose_ms": None if skipped else _rounded(result.choose_ms),
             "infer_ms": None if skipped else _rounded(result.infer_ms),
             "total_ms": _rounded(result.total_ms),
             "age_ms": _rounded(result.age_ms),
         },
         "speed": {"mps": _rounded(result.speed_mps)},
+        "substitute": None
+        if result.substitute_age_ms is None
+        else {"age_ms": _rounded(result.substitute_age_ms), "warped": result.warped},
+        "drops": result.drops,
         "error": result.frame.error,
     }
 
 
-def summarise(records: Sequence[Record], speed_source: str) -> Record:
+def _decision_record(decision: Decision) -> Record:
+    """What the policy reckoned with; ``required_m`` is ``None`` also where nothing is far enough to stop."""
+    return {
+        "speed_mps": _rounded(decision.speed_mps),
+        "required_m": _rounded(decision.required_m),
+        "seen_m": _rounded(decision.seen_m),
+        "deadline_ms": _rounded(decision.deadline_ms),
+        "degraded": decision.degraded,
+        "supported_mps": _rounded(decision.supported_mps),
+    }
+
+
+def summarise(records: Sequence[Record], speed_source: str, loop: Mapping[str, Any] | None = None) -> Record:
     """Counts and quantiles of a run.
+
+    Args:
+        records: of the frames, in order.
+        loop: ``DriveLoop.record``.
 
     Returns:
         ``frames``, ``answered``, ``skipped``, ``misses``, ``fps``, and ``plan``, ``deadline``, ``latency``, ``speed``,
-        ``status``, ``cameras``. ``fps`` is answered frames per second of loop time: waiting, choosing and
-        inferring, but not drawing. Latency quantiles are order statistics over the answered frames.
+        ``status``, ``cameras``, ``degraded``; with ``loop`` also ``dropped``, ``stopped`` and ``loop`` itself.
+        ``fps`` is answered frames per second: of the time that the camera took for them where the loop keeps its
+        pace, else of loop time, which is waiting, choosing and inferring, but not drawing. Latency quantiles are
+        order statistics over the answered frames. ``deadline.missed_share_upper`` is the exact upper bound of the
+        miss rate at 95 % confidence, as if misses were independent.
     """
     answered = [record for record in records if record["latency"]["ms"] is not None]
     status = Counter(record["status"] for record in records)
-    misses = status[Status.DEADLINE_MISSED.value]
-    loop_ms = sum(record["latency"]["total_ms"] for record in answered)
+    misses = sum(record["deadline"]["missed"] for record in records)
+    paced = loop is not None and loop["pace"] == "camera"
+    busy_ms = _span_ms(answered) if paced else sum(record["latency"]["total_ms"] for record in answered)
     speeds = [record["speed"]["mps"] for record in records if record["speed"]["mps"] is not None]
     cameras = dict.fromkeys(record["camera"] for record in records)
     return {
@@ -61,12 +90,14 @@ def summarise(records: Sequence[Record], speed_source: str) -> Record:
         "answered": len(answered),
         "skipped": status[Status.SKIPPED.value],
         "misses": misses,
-        "fps": _rounded(1e3 * len(answered) / loop_ms) if loop_ms > 0 else None,
+        "fps": _rounded(1e3 * len(answered) / busy_ms) if busy_ms > 0 else None,
+        "degraded": sum(record["decision"]["degraded"] for record in answered),
         "plan": dict(Counter(record["plan"]["name"] for record in answered)),
         "deadline": {
             "ms": records[0]["deadline"]["ms"] if records else None,
             "missed": misses,
-            "missed_share": _rounded(misses / len(answered)) if answered else None,
+            "missed_share": round(misses / len(answered), 6) if answered else None,
+            "missed_share_upper": round(rate_upper_bound(misses, len(answered)), 6) if answered else None,
         },
         "latency": {
             **quantiles([record["latency"]["ms"] for record in answered]),
@@ -90,7 +121,36 @@ def summarise(records: Sequence[Record], speed_source: str) -> Record:
             }
             for camera in cameras
         },
+        **({} if loop is None else {"dropped": loop["dropped"], "stopped": loop["stopped"], "loop": dict(loop)}),
     }
+
+
+def rate_upper_bound(events: int, trials: int, confidence: float = CONFIDENCE) -> float:
+    """The rate at which so few events are only just likely enough: Clopper & Pearson's one-sided upper bound.
+
+    >>> round(rate_upper_bound(0, 7200), 6)
+    0.000416
+    """
+    if events >= trials:
+        return 1.0
+    counts = np.arange(events + 1)
+    ways = np.array([math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in counts])
+    low, high = events / trials, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = float(np.exp(ways + counts * math.log(middle) + (trials - counts) * math.log1p(-middle)).sum())
+        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
+        if middle in (0.0, 1.0):
+            break
+    return high
+
+
+def _span_ms(records: Sequence[Record]) -> float:
+    """From the first frame's capture to the end of the last one's interval."""
+    times_us = sorted(record["timestamp_us"] for record in records)
+    if len(times_us) < 2:
+        return 0.0
+    return (times_us[-1] - times_us[0]) / 1e3 * len(times_us) / (len(times_us) - 1)
 
 
 def quantiles(values_ms: Sequence[float]) -> dict[str, float | None]:
@@ -106,5 +166,5 @@ def quantiles(values_ms: Sequence[float]) -> dict[str, float | None]:
 
 
 def _rounded(value: float | None) -> float | None:
-    """To four decimals: finer than the clocks, and the file stays readable."""
-    return None if value is None else round(float(value), 4)
+    """To four decimals: finer than the clocks, and the file stays readable; ``None`` for what is not finite."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 4)

@@ -1,4 +1,4 @@
-"""Where frames come from: a folder, a video file, a nuScenes scene, or the procedural world rendered live."""
+"""Where frames come from: a folder, a video file, a nuScenes scene, a ROS 2 bag, or the procedural world."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Frame:
         speed_mps: ego speed at capture where the source knows it.
         camera: calibration where the source has one.
         error: one line, why there is no image.
+        arrived_s: monotonic seconds at which a live picture came; ``None`` for recordings.
     """
 
     image: np.ndarray | None
@@ -36,6 +37,7 @@ class Frame:
     speed_mps: float | None = None
     camera: Camera | None = None
     error: str | None = None
+    arrived_s: float | None = None
 
 
 class Source(Protocol):
@@ -47,6 +49,9 @@ class Source(Protocol):
         interval_s: seconds between two frames of the same camera.
         has_speed: whether frames carry ``speed_mps``.
         total: number of frames, or ``None`` where only reading tells.
+        rendered: whether frames are made up rather than read, so that making them is no part of their latency.
+
+    A source that waits for a sensor has a method ``close()`` besides, which ends its iteration from another thread.
     """
 
     @property
@@ -59,6 +64,8 @@ class Source(Protocol):
     def has_speed(self) -> bool: ...
     @property
     def total(self) -> int | None: ...
+    @property
+    def rendered(self) -> bool: ...
     def __iter__(self) -> Iterator[Frame]: ...
 
 
@@ -75,6 +82,8 @@ class Limited:
         self.interval_s = source.interval_s
         self.has_speed = source.has_speed
         self.total = frames if source.total is None else min(frames, source.total)
+        self.rendered = source.rendered
+        self.root, self.scene = getattr(source, "root", None), getattr(source, "scene", None)  # of a nuScenes scene
 
     def __iter__(self) -> Iterator[Frame]:
         return itertools.islice(iter(self._source), self._frames)
@@ -91,7 +100,8 @@ def open_source(
 
     Args:
         spec: a folder of images, an image, a video file, ``nuscenes:ROOT``, ``nuscenes:ROOT#scene-0061``,
-            ``world`` or ``world:SEED``.
+            ``rosbag:FOLDER``, ``mcap:FILE`` (both with ``#/topic`` where there are several), ``world`` or
+            ``world:SEED``.
         camera: nuScenes camera channel, or ``all``.
         fps: frame rate of sources that carry no timestamps, and of the world.
         max_frames: stop after this many frames of each camera.
@@ -119,6 +129,13 @@ def _open(spec: str, camera: str, fps: float, max_frames: int | None, size: tupl
         return NuScenesSource(root, scene or None, camera, fps)
     if camera == "all":
         raise InputError(f"source {spec!r} has one camera; --camera all needs a nuscenes:ROOT source")
+    if kind in ("rosbag", "mcap"):
+        from perception.runtime.sources.rosbag import BagSource
+
+        path_text, _, topic = rest.partition("#")
+        if not path_text:
+            raise InputError(f"source {spec!r} names no bag; write rosbag:FOLDER or mcap:FILE, with #/topic if need be")
+        return BagSource(path_text, topic or None, fps)
     if kind == "world" and not Path(spec).exists():
         from perception.runtime.sources.world import WorldSource, parse_seed
 
@@ -126,7 +143,8 @@ def _open(spec: str, camera: str, fps: float, max_frames: int | None, size: tupl
     path = Path(spec).expanduser()
     if not path.exists():
         raise InputError(
-            f"source {spec!r} does not exist; use a folder of images, a video file, nuscenes:ROOT or world[:SEED]"
+            f"source {spec!r} does not exist; use a folder of images, a video file, nuscenes:ROOT, rosbag:FOLDER, "
+            "mcap:FILE or world[:SEED]"
         )
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         from perception.runtime.sources.folder import FolderSource

@@ -1,25 +1,44 @@
-"""How fast the vehicle is: a constant, a CSV log, or what the source says."""
+"""How fast the vehicle is: a constant, a CSV log, the CAN bus, a function, or what the source says."""
 
 from __future__ import annotations
 
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from perception.errors import InputError
-from perception.runtime.source import Frame
+from perception.runtime.resolution import VehicleState
+from perception.runtime.source import Frame, Source
 
 MAX_SPEED_MPS = 100.0
 MAX_GAP_S = 1.0
 """A logged speed older than this is stale: nothing is said about the speed rather than something old."""
 
 _UNITS = {"": 1.0, "m/s": 1.0, "mps": 1.0, "km/h": 1 / 3.6, "kmh": 1 / 3.6, "kph": 1 / 3.6, "mph": 0.44704}
-AVAILABLE = "a number in m/s ('13.9'), '50km/h', '30mph', a CSV file, or 'pose'"
+AVAILABLE = "a number in m/s ('13.9'), '50km/h', '30mph', a CSV file, 'pose', 'can' or 'can:FILE'"
+
+
+@dataclass(frozen=True)
+class SpeedReading:
+    """A measured speed.
+
+    Args:
+        mps: metres per second.
+        age_s: between the measurement and the capture of the frame.
+        sigma_mps: standard deviation.
+        acceleration_mps2: along the road, forward positive; 0 where it is not measured.
+    """
+
+    mps: float
+    age_s: float = 0.0
+    sigma_mps: float = 0.0
+    acceleration_mps2: float = 0.0
 
 
 class SpeedSource(Protocol):
@@ -28,9 +47,38 @@ class SpeedSource(Protocol):
     @property
     def name(self) -> str: ...
 
-    def at(self, frame: Frame, elapsed_s: float) -> float | None:
-        """Speed in m/s at the frame, ``elapsed_s`` after the first one; ``None`` where it is not known."""
+    def at(self, frame: Frame, elapsed_s: float) -> SpeedReading | float | None:
+        """Speed at the frame, ``elapsed_s`` after the first one.
+
+        A plain number is m/s, exact and measured at the capture; ``None`` where it is not known.
+        """
         ...
+
+
+def checked(reading: SpeedReading | float | None) -> SpeedReading | None:
+    """The reading, or ``None`` where it is missing, cannot be, or is older than :data:`MAX_GAP_S`.
+
+    >>> checked(12.0)
+    SpeedReading(mps=12.0, age_s=0.0, sigma_mps=0.0, acceleration_mps2=0.0)
+    >>> checked(-1.0), checked(SpeedReading(12.0, age_s=3.0))
+    (None, None)
+    """
+    if reading is None:
+        return None
+    if not isinstance(reading, SpeedReading):
+        reading = SpeedReading(float(reading))
+    known = 0 <= reading.mps <= MAX_SPEED_MPS and 0 <= reading.sigma_mps < math.inf
+    known = known and -MAX_GAP_S <= reading.age_s <= MAX_GAP_S and math.isfinite(reading.acceleration_mps2)
+    return reading if known else None
+
+
+def vehicle_state(frame: Frame, reading: SpeedReading | None) -> VehicleState:
+    """What a policy is told at a frame."""
+    if reading is None:
+        return VehicleState(frame.timestamp_us, None)
+    return VehicleState(
+        frame.timestamp_us, reading.mps, reading.sigma_mps, max(reading.age_s, 0.0), reading.acceleration_mps2
+    )
 
 
 class ConstantSpeed:
@@ -42,8 +90,8 @@ class ConstantSpeed:
         self.speed_mps = speed_mps
         self.name = f"constant {speed_mps:.4g} m/s"
 
-    def at(self, frame: Frame, elapsed_s: float) -> float | None:
-        return self.speed_mps
+    def at(self, frame: Frame, elapsed_s: float) -> SpeedReading | None:
+        return SpeedReading(self.speed_mps)
 
 
 class PoseSpeed:
@@ -51,13 +99,28 @@ class PoseSpeed:
 
     name = "pose"
 
-    def at(self, frame: Frame, elapsed_s: float) -> float | None:
-        speed = frame.speed_mps
-        return speed if speed is not None and math.isfinite(speed) and 0 <= speed <= MAX_SPEED_MPS else None
+    def at(self, frame: Frame, elapsed_s: float) -> SpeedReading | None:
+        return checked(frame.speed_mps)
+
+
+class CalledSpeed:
+    """The speed that a function tells, such as one that returns the latest message of a vehicle's bus.
+
+    Args:
+        function: gives a reading, m/s, or ``None`` where the speed is not known; called once per frame, by the
+            thread that runs the network.
+    """
+
+    def __init__(self, function: Callable[[], SpeedReading | float | None], name: str = "function") -> None:
+        self._function = function
+        self.name = name
+
+    def at(self, frame: Frame, elapsed_s: float) -> SpeedReading | None:
+        return checked(self._function())
 
 
 class CsvSpeed:
-    """Speeds of a log, interpolated linearly.
+    """Speeds of a log, interpolated linearly; the age of a reading is the distance in time to the nearest row.
 
     The file has a header with a time column, ``timestamp_us`` (or ``timestamp``: microseconds on the clock of
     the frames) or ``seconds`` (since the first frame), and a column ``speed_mps`` or ``speed_kmh``. Outside
@@ -75,24 +138,28 @@ class CsvSpeed:
         self._times_s = np.array(times) / (1e6 if self._absolute else 1.0)
         self._speeds = np.array(speeds)
 
-    def at(self, frame: Frame, elapsed_s: float) -> float | None:
+    def at(self, frame: Frame, elapsed_s: float) -> SpeedReading | None:
         time_s = frame.timestamp_us / 1e6 if self._absolute else elapsed_s
         after = int(np.searchsorted(self._times_s, time_s))
         before = max(after - 1, 0)
         after = min(after, len(self._times_s) - 1)
-        if min(abs(time_s - self._times_s[before]), abs(time_s - self._times_s[after])) > MAX_GAP_S:
+        gaps = abs(time_s - self._times_s[before]), abs(time_s - self._times_s[after])
+        age_s = float(min(gaps))
+        if age_s > MAX_GAP_S:
             return None
         if self._times_s[after] - self._times_s[before] > 2 * MAX_GAP_S:  # a gap: hold the nearer value
-            nearer = before if time_s - self._times_s[before] <= self._times_s[after] - time_s else after
-            return float(self._speeds[nearer])
-        return float(np.interp(time_s, self._times_s, self._speeds))
+            return SpeedReading(float(self._speeds[before if gaps[0] <= gaps[1] else after]), age_s)
+        return SpeedReading(float(np.interp(time_s, self._times_s, self._speeds)), age_s)
 
 
-def parse_speed(text: str) -> SpeedSource:
+def parse_speed(text: str, source: Source | None = None) -> SpeedSource:
     """The speed source that a command-line value names.
 
     >>> parse_speed("36km/h").name
     'constant 10 m/s'
+
+    Args:
+        source: that the frames come from; ``can`` looks beside its data.
 
     Raises:
         InputError: naming what is available.
@@ -100,6 +167,10 @@ def parse_speed(text: str) -> SpeedSource:
     text = text.strip()
     if text == "pose":
         return PoseSpeed()
+    if text == "can" or text.startswith("can:"):
+        from perception.runtime.can import can_speed
+
+        return can_speed(text.partition(":")[2], source)
     number = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-z/]*)", text, re.ASCII)
     if number and number[2] in _UNITS:
         return ConstantSpeed(float(number[1]) * _UNITS[number[2]])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import av
@@ -78,7 +81,7 @@ def test_a_folder_gives_video_report_and_summary(
     summary = json.loads(output.out)
     assert summary["frames"] == 6
     assert summary["skipped"] == 1
-    assert summary["status"] == {"OK": 5, "DEADLINE_MISSED": 0, "SKIPPED": 1}
+    assert summary["status"] == {"OK": 5, "DEADLINE_MISSED": 0, "SKIPPED": 1, "DEGRADED": 0, "STALE": 0}
     assert "1 of 6 frames could not be read" in " ".join(output.err.split())
     report = json.loads((out / "report.json").read_text())
     assert {"plan", "deadline", "latency", "speed", "status"} <= report["summary"].keys()
@@ -124,7 +127,7 @@ def test_an_earlier_run_is_kept_unless_told_otherwise(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--policy", "adaptive"), "policy 'adaptive' is not available; use fixed:HxW"),
+        (("--policy", "adaptive"), "policy 'adaptive' needs calibrated latencies"),
         (("--policy", "fixed:0x640"), "size '0x640'"),
         (("--speed", "can"), "speed 'can' is not available"),
         (("--speed", "none.csv"), "speed log none.csv does not exist"),
@@ -136,6 +139,7 @@ def test_an_earlier_run_is_kept_unless_told_otherwise(
         (("--max_frames", "0"), "max_frames 0 is below 1"),
         (("--metrics", "none.json"), "metrics file none.json does not exist"),
         (("--camera", "all"), "has one camera"),
+        (("--pace", "quick"), "unknown pace 'quick'; use none or camera"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
@@ -190,6 +194,57 @@ def test_all_cameras_of_a_scene_make_a_mosaic(tmp_path: Path) -> None:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(pictures) == 5
     assert pictures[0].shape == (90, 320, 3)
+
+
+@pytest.mark.parametrize("video", ["true", "false"])
+def test_at_the_camera_s_pace_the_video_is_drawn_afterwards(clip: Path, tmp_path: Path, video: str) -> None:
+    (clip / "2.png").write_bytes(b"damaged")
+    out = tmp_path / "out"
+    assert drive(clip, out, "--pace", "camera", "--fps", "10", "--deadline_ms", "5000", "--video", video) == 0
+    report = json.loads((out / "report.json").read_text())
+    summary = report["summary"]
+    assert report["run"]["pace"] == summary["loop"]["pace"] == "camera"
+    assert summary["frames"] + summary["dropped"] == 6
+    assert summary["skipped"] == 1
+    assert summary["stopped"] == "end"
+    indices = [frame["index"] for frame in report["frames"]]
+    assert indices == sorted(set(indices))
+    assert sorted(path.name for path in out.iterdir()) == ["drive.mp4"] * (video == "true") + [
+        "report.html",
+        "report.json",
+    ]
+    if video == "true":
+        with av.open(str(out / "drive.mp4")) as container:
+            shown = sum(1 for _ in container.decode(video=0))
+        assert shown == indices[-1] - indices[0] + 1
+
+
+@pytest.mark.parametrize("pace", ["none", "camera"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_drive_and_its_results_are_written(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: str, number: signal.Signals
+) -> None:
+    calls = []
+
+    class Interrupted(Gray):
+        def decode(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+            calls.append(1)
+            if len(calls) == (5 if pace == "none" else 7):  # the plan is warmed up twice, and once more by the thread
+                os.kill(os.getpid(), number)
+                time.sleep(0.1)  # until the main thread has run the handler
+            return super().decode(outputs)
+
+    monkeypatch.setattr(perception, "load", lambda spec, device="cpu": Interrupted())
+    for index in range(6, 40):
+        Image.fromarray(np.full((45, 90, 3), 90, np.uint8)).save(clip / f"{index}.png")
+    before = signal.getsignal(number)
+    assert drive(clip, tmp_path / "out", "--pace", pace, "--fps", "20") == 0
+    assert signal.getsignal(number) is before
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["summary"]["stopped"] == "signal"
+    assert 1 <= report["summary"]["frames"] < 40
+    with av.open(str(tmp_path / "out" / "drive.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= report["summary"]["frames"]
 
 
 def test_the_real_keyframe_drives_on_six_cameras(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class FakeSource:
 
     name = "fake"
     has_speed = True
+    rendered = False
 
     def __init__(self, clock: Clock, good: list[bool], read_s: float = 0.0, channels: tuple[str, ...] = ("a",)) -> None:
         self.clock, self.good, self.read_s = clock, good, read_s
@@ -62,9 +63,11 @@ class FakeEngine:
     def __init__(self, clock: Clock, times_ms: list[float]) -> None:
         self.clock, self.times_ms = clock, iter(times_ms)
         self.warmed: list[Plan] = []
+        self.sizes: set[tuple[int, int] | None] = set()
 
-    def warm_up(self, plan: Plan) -> None:
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
         self.warmed.append(plan)
+        self.sizes.add(picture_size)
         self.clock.now += 2.0
 
     def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
@@ -111,11 +114,15 @@ def test_warm_up_prepares_every_plan_outside_the_frames() -> None:
     clock = Clock()
     engine = FakeEngine(clock, [10.0])
     policy = POLICY
-    loop = DriveLoop(FakeSource(clock, [True]), ConstantSpeed(5), policy, engine, clock=clock)
+    loop = DriveLoop(FakeSource(clock, [False, True], read_s=0.25), ConstantSpeed(5), policy, engine, clock=clock)
     loop.warm_up()
     assert engine.warmed == list(policy.plans)
-    assert loop.warm_up_ms == pytest.approx(2000)
-    assert next(iter(loop)).latency_ms == pytest.approx(10)
+    assert engine.sizes == {(8, 8)}  # of the first picture that can be read
+    assert loop.warm_up_ms == pytest.approx(2500)
+    results = list(loop)
+    assert [result.index for result in results] == [0, 1]
+    assert results[1].latency_ms == pytest.approx(10)
+    assert [result.wait_ms for result in results] == pytest.approx([250, 250])
 
 
 @pytest.mark.parametrize("deadline_ms", [0.0, -1.0, float("nan"), float("inf")])

@@ -12,11 +12,27 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception.runtime.source import Frame
-from perception.runtime.speed import CsvSpeed, PoseSpeed, parse_speed, speeds_from_positions
+from perception.runtime.speed import (
+    CalledSpeed,
+    CsvSpeed,
+    PoseSpeed,
+    SpeedReading,
+    SpeedSource,
+    checked,
+    parse_speed,
+    speeds_from_positions,
+    vehicle_state,
+)
 
 
 def frame(timestamp_us: int = 0, speed_mps: float | None = None) -> Frame:
     return Frame(None, "", timestamp_us, "camera", speed_mps=speed_mps)
+
+
+def told(source: SpeedSource, at: Frame, elapsed_s: float) -> float | None:
+    """The speed alone."""
+    reading = checked(source.at(at, elapsed_s))
+    return None if reading is None else reading.mps
 
 
 @pytest.mark.parametrize(
@@ -25,13 +41,14 @@ def frame(timestamp_us: int = 0, speed_mps: float | None = None) -> Frame:
      ("1e1", 10), (" 5 ", 5)],
 )  # fmt: skip
 def test_constant_speeds(text: str, expected: float) -> None:
-    assert parse_speed(text).at(frame(), 0.0) == pytest.approx(expected)
+    assert parse_speed(text).at(frame(), 0.0) == SpeedReading(pytest.approx(expected))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("-3", "outside 0..100"), ("101", "outside 0..100"), ("1e400", "outside 0..100"), ("can", "not available; use"),
+        ("-3", "outside 0..100"), ("101", "outside 0..100"), ("1e400", "outside 0..100"),
+        ("can", "'can' is not available"), ("can:none.json", "none.json does not exist"),
         ("fast", "not available; use"), ("", "not available"), ("nan", "not available"),
         ("12 knots", "unknown speed unit"),
         ("missing.csv", "does not exist"),
@@ -48,7 +65,7 @@ def test_any_text_is_a_speed_or_an_input_error(text: str) -> None:
         speed = parse_speed(text)
     except InputError:
         return
-    value = speed.at(frame(), 0.0)
+    value = told(speed, frame(), 0.0)
     assert value is None or 0 <= value <= 100
 
 
@@ -65,20 +82,27 @@ def log(tmp_path: Path, text: str) -> str:
 
 def test_a_log_is_interpolated_and_goes_stale(tmp_path: Path) -> None:
     speed = parse_speed(log(tmp_path, "seconds,speed_mps\n0,10\n1,20\n1.5,20\n10,5\n"))
-    assert speed.at(frame(), 0.25) == pytest.approx(12.5)
-    assert speed.at(frame(), 2.0) == 20  # a gap: held
-    assert speed.at(frame(), 9.5) == 5
-    assert speed.at(frame(), 5.0) is None  # inside the gap, more than a second from both ends
-    assert speed.at(frame(), 10.9) == 5
-    assert speed.at(frame(), 11.1) is None
-    assert speed.at(frame(), -1.1) is None
+    assert told(speed, frame(), 0.25) == pytest.approx(12.5)
+    assert told(speed, frame(), 2.0) == 20  # a gap: held
+    assert told(speed, frame(), 9.5) == 5
+    assert told(speed, frame(), 5.0) is None  # inside the gap, more than a second from both ends
+    assert told(speed, frame(), 10.9) == 5
+    assert told(speed, frame(), 11.1) is None
+    assert told(speed, frame(), -1.1) is None
+
+
+def test_the_age_of_a_logged_speed_is_the_way_to_the_nearest_row(tmp_path: Path) -> None:
+    speed = parse_speed(log(tmp_path, "seconds,speed_mps\n0,10\n1,20\n10,5\n"))
+    ages = {time: reading.age_s for time in (0, 0.3, 0.8, 1.9, 9.2, 10.5)
+            if isinstance(reading := speed.at(frame(), time), SpeedReading)}  # fmt: skip
+    assert ages == pytest.approx({0: 0, 0.3: 0.3, 0.8: 0.2, 1.9: 0.9, 9.2: 0.8, 10.5: 0.5})
 
 
 def test_absolute_times_use_the_clock_of_the_frames(tmp_path: Path) -> None:
     start = 1_532_402_927_000_000
     speed = parse_speed(log(tmp_path, f"timestamp, speed_kmh\n{start},36\n{start + 1_000_000},72\n"))
-    assert speed.at(frame(start + 500_000), 123.0) == pytest.approx(15)
-    assert speed.at(frame(0), 0.5) is None
+    assert told(speed, frame(start + 500_000), 123.0) == pytest.approx(15)
+    assert told(speed, frame(0), 0.5) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +141,7 @@ def test_a_dense_log_agrees_with_numpy(
     path.write_text("seconds,speed_mps\n" + "\n".join(f"{i * 0.5},{value}" for i, value in enumerate(speeds)))
     time_s = share * (len(speeds) - 1) * 0.5
     expected = np.interp(time_s, np.arange(len(speeds)) * 0.5, speeds)
-    assert CsvSpeed(path).at(frame(), time_s) == pytest.approx(expected)
+    assert told(CsvSpeed(path), frame(), time_s) == pytest.approx(expected)
 
 
 def test_speed_of_a_noisy_track_of_many_sensors() -> None:
@@ -135,3 +159,27 @@ def test_speed_needs_a_track() -> None:
     far = np.array([0, 10_000_000])
     assert speeds_from_positions(far, np.array([[0.0, 0, 0], [50, 0, 0]]), [0, 5_000_000]) == [5.0, 5.0]
     assert speeds_from_positions(far, np.array([[0.0, 0, 0], [50, 0, 0]]), [30_000_000]) == [None]
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [None, math.nan, math.inf, -0.1, 101.0, SpeedReading(5, age_s=1.1), SpeedReading(5, age_s=math.nan),
+     SpeedReading(5, sigma_mps=-1), SpeedReading(5, sigma_mps=math.nan), SpeedReading(5, acceleration_mps2=math.inf)],
+)  # fmt: skip
+def test_what_cannot_be_trusted_is_unknown(reading: SpeedReading | float | None) -> None:
+    assert checked(reading) is None
+    state = vehicle_state(frame(7), checked(reading))
+    assert (state.timestamp_us, state.speed_mps) == (7, None)
+
+
+def test_the_policy_is_told_age_uncertainty_and_acceleration() -> None:
+    state = vehicle_state(frame(7), SpeedReading(5.0, age_s=0.2, sigma_mps=0.3, acceleration_mps2=-2.0))
+    assert (state.speed_mps, state.speed_age_s, state.speed_sigma_mps) == (5.0, 0.2, 0.3)
+    assert state.acceleration_mps2 == -2.0
+    assert vehicle_state(frame(), SpeedReading(5.0, age_s=-0.5)).speed_age_s == 0  # measured after the capture
+
+
+def test_a_function_is_asked_at_every_frame() -> None:
+    values: list[SpeedReading | float | None] = [3.0, SpeedReading(4.0, age_s=0.1), None, -1.0]
+    source = CalledSpeed(lambda: values.pop(0))
+    assert [source.at(frame(), 0.0) for _ in range(4)] == [SpeedReading(3.0), SpeedReading(4.0, age_s=0.1), None, None]

@@ -34,6 +34,7 @@ class FolderSource:
 
     channels = ("camera",)
     has_speed = False
+    rendered = False
 
     def __init__(self, path: str | Path, fps: float) -> None:
         path = Path(path)

@@ -40,13 +40,15 @@ class NuScenesSource:
     """
 
     has_speed = True
+    rendered = False
 
     def __init__(self, root: str | Path, scene: str | None, camera: str, fps: float) -> None:
         self._root = require_dir(Path(root).expanduser(), "nuScenes root")
         if camera != "all" and camera not in CAMERAS:
             raise InputError(f"unknown camera {camera!r}; use one of {', '.join(CAMERAS)} or all")
         tables, scene_row = _find_scene(self._root, scene)
-        self.name = f"{self._root}#{scene_row['name']}"
+        self.root, self.scene = self._root, str(scene_row["name"])
+        self.name = f"{self._root}#{self.scene}"
         wanted = CAMERAS if camera == "all" else (camera,)
         channel_of, calibration = _sensors(tables)
         samples = {row["token"] for row in _rows(tables / "sample.json", ("token", "scene_token"))

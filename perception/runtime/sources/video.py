@@ -28,6 +28,7 @@ class VideoSource:
 
     channels = ("camera",)
     has_speed = False
+    rendered = False
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)

@@ -35,6 +35,7 @@ class WorldSource:
 
     channels = ("CAM_FRONT",)
     has_speed = True
+    rendered = True
 
     def __init__(self, seed: int, fps: float, size: tuple[int, int], duration_s: float | None = None) -> None:
         from perception.world.scene import build_scene
