@@ -26,6 +26,7 @@ from perception.runtime.latency import LatencyTable
 from perception.runtime.pictures import encode
 from perception.runtime.plan import SCALES, Plan
 from perception.runtime.replay import ReplayedLatencies
+from perception.runtime.resolution import FixedPolicy
 from perception.runtime.sight import build_plans, seen_range_m
 from perception.runtime.speed import ConstantSpeed, parse_speed
 from perception.runtime.stopping import StoppingModel
@@ -132,7 +133,7 @@ def main(
     drives = drives_of(data, split)
     if not drives:
         raise InputError(f"no drive of {data} has two frames and is as long as settle_s {settle_s:g} s")
-    native, interval_s = drives[0].camera.size, drives[0].interval_s
+    native, interval_s = _native(drives), drives[0].interval_s
     stopping = StoppingModel(camera_interval_s=interval_s)
     if table is not None:
         plans = table.plans
@@ -143,20 +144,21 @@ def main(
     evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, corridor_m)
 
     predict = Predictor(engine, _folder(cache, model, data, engine))
-    chosen: str | None = None
+    merits: dict[str, float] = {}
     curve = None
     height, height_from = (min_height_px, "as given") if min_height_px is not None else (20.0, "assumed")
     if choose_on is not None:
         others = drives_of(choose_on, choose_split)
         if not others:
             raise InputError(f"no drive of {choose_on} has two frames and is as long as settle_s {settle_s:g} s")
+        _native([drives[0], *others])
         chooser = Predictor(engine, _folder(cache, model, choose_on, engine))
-        chosen, heights, hits = evaluation.choose_fixed(others, chooser)
+        merits, heights, hits = evaluation.choose_fixed(others, chooser)
         curve = recall_curve(heights, hits)
         if min_height_px is None:
             measured = least_height(curve, recall_floor)
             if measured is None:
-                warn(f"recall does not reach {recall_floor:g} at any height; hazards count from {height:g} px as if")
+                warn(f"recall reaches {recall_floor:g} at no height on {choose_on}; {height:g} px are assumed")
             else:
                 height, height_from = measured, f"recall {recall_floor:g} on {choose_on}"
     stopping = replace(stopping, min_height_px=height)
@@ -167,13 +169,15 @@ def main(
         name: policy_row(name, kind, scores, engine.labels, costs.__getitem__)
         for name, (kind, scores) in results.items()
     }
-    fixed = [name for name, row in rows.items() if row["kind"] == "fixed"]
-    best = chosen or max(fixed, key=lambda name: rows[name]["miou"] or 0.0)
-    others_than_best = [name for name in rows if name != best and rows[name]["kind"] != "fixed"]
+    if choose_on is None:
+        merits = {name: row["miou"] or 0.0 for name, row in rows.items() if row["kind"] == "fixed"}
+    best = max(merits, key=merits.__getitem__)
+    rung = max((FixedPolicy(plan).name for plan in plans if plan.fovea is None), key=merits.__getitem__)
     comparisons = [
-        {"kind": rows[name]["kind"]}
-        | compare((rows[name], results[name][1]), (rows[best], results[best][1]), resamples, seed)
-        for name in others_than_best
+        {"kind": row["kind"]} | compare((row, results[name][1]), (rows[other], results[other][1]), resamples, seed)
+        for other in dict.fromkeys((best, rung))
+        for name, row in rows.items()
+        if row["kind"] != "fixed"
     ]
     ceiling = np.sum(evaluation.ceiling, axis=0)
     result = {
@@ -187,7 +191,7 @@ def main(
         "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
         "plans": [_plan_record(plan, times, drives[0], stopping, costs[plan]) for plan in plans],
         "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
-        "best_fixed": {"name": best, "chosen_on": str(choose_on) if chosen else "these very drives"},
+        "best_fixed": {"plan": best, "rung": rung, "chosen_on": str(choose_on or "these very drives")},
         "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,
         "policies": list(rows.values()),
         "comparisons": comparisons,
@@ -199,6 +203,19 @@ def main(
         write_page(out / HTML, result)
         write_json(out / JSON, result)
     return result
+
+
+def _native(drives: Sequence[Drive]) -> tuple[int, int]:
+    """Size of the pictures."""
+    native = drives[0].camera.size
+    for drive in drives:
+        if drive.camera.size != native:
+            (height, width), (other_height, other_width) = drive.camera.size, native
+            raise InputError(
+                f"drive {drive.name} has pictures of {height}x{width}, others of {other_height}x{other_width}; "
+                "evaluate one size at a time"
+            )
+    return native
 
 
 def _shaped(drive: Drive, trace: str, stride: int, max_frames: int | None, seed: int) -> Drive:
@@ -327,12 +344,17 @@ def _drive_record(drive: Drive) -> dict[str, Any]:
 def _plan_record(
     plan: Plan, times: ReplayedLatencies, drive: Drive, stopping: StoppingModel, gmacs: float
 ) -> dict[str, Any]:
+    bound_ms, interval_ms = times.bound_ms(plan), times.interval_ms(plan)
+    seen_m = seen_range_m(plan, drive.camera, stopping)
+    reaction_s = stopping.reaction_s(bound_ms / 1e3, interval_ms / 1e3)
+    supported_mps = stopping.supported_speed_mps(seen_m, bound_ms / 1e3, reaction_s, stopping.braking_mps2())
     return {
         "name": plan.name,
         "p50_ms": round(times.quantile_ms(plan, 0.5), 3),
         "p99_ms": round(times.quantile_ms(plan, 0.99), 3),
-        "bound_ms": round(times.bound_ms(plan), 3),
-        "interval_ms": round(times.interval_ms(plan), 3),
-        "seen_m": round(seen_range_m(plan, drive.camera, stopping), 2),
+        "bound_ms": round(bound_ms, 3),
+        "interval_ms": round(interval_ms, 3),
+        "seen_m": round(seen_m, 2),
+        "supported_kmh": round(supported_mps * 3.6, 2),
         "gmacs": gmacs,
     }

@@ -54,8 +54,10 @@ class Evaluation:
     corridor_m: float | None = None
     ceiling: list[np.ndarray] = field(default_factory=list)
 
-    def choose_fixed(self, drives: Sequence[Drive], predict: Predictor) -> tuple[str, list[float], list[bool]]:
-        """The fixed plan with the best mean IoU, and the heights and hits of labelled hazards."""
+    def choose_fixed(
+        self, drives: Sequence[Drive], predict: Predictor
+    ) -> tuple[dict[str, float], list[float], list[bool]]:
+        """Mean IoU of each fixed plan by the policy's name, and the heights and hits of labelled hazards."""
         totals: dict[str, np.ndarray] = {}
         heights: list[float] = []
         hits: list[bool] = []
@@ -69,7 +71,7 @@ class Evaluation:
             more = heights_and_hits(drive, self.plans, predict, self.labels, self.score, every)
             heights, hits = heights + more[0], hits + more[1]
             predict.forget()
-        return max(totals, key=lambda name: float(mean_iou(totals[name]))), heights, hits
+        return {name: float(mean_iou(counts)) for name, counts in totals.items()}, heights, hits
 
     def run(
         self, drives: Sequence[Drive], predict: Predictor, stopping: StoppingModel, oracle: bool

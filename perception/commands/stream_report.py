@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
@@ -17,9 +18,9 @@ from perception.metrics.streaming import average_precision_50, block_sums, iou, 
 from perception.runtime.plan import Plan
 from perception.taxonomy import LabelSet
 
-SPEED_EDGES_KMH = (0, 30, 50, 70, 90, 110, 400)
+SPEED_EDGES_KMH = (0, 10, 30, 50, 70, 90, 110)
 BLOCK_S = 1.0
-COLUMNS = ("mIoU %", "drivable IoU", "mAP50 %", "hazards found", "age ms", "busy time", "Mpx /s", "GMAC /s")
+COLUMNS = ("mIoU %", "drivable IoU", "mAP50 %", "hazards %", "age ms", "busy time", "Mpx /s", "GMAC /s")
 
 
 def policy_row(
@@ -47,11 +48,10 @@ def policy_row(
         "hazards": _recall(hazards),
         "hazards_supported": _recall([hazard for hazard in hazards if hazard[2]]),
         "hazards_by_speed": {
-            f"{low}-{high}" if high < SPEED_EDGES_KMH[-1] else f"{low}+": _recall(
-                [hazard for hazard in hazards if low <= hazard[0] * 3.6 < high]
-            )
-            for low, high in pairwise(SPEED_EDGES_KMH)
+            name: _recall([hazard for hazard in hazards if low <= hazard[0] * 3.6 < high])
+            for name, low, high in _speed_bins()
         },
+        "miou_by_speed": {name: _miou_between(scores, low, high) for name, low, high in _speed_bins()},
         "age_ms": _number(np.mean(ages) * 1e3 if ages else None),
         "instants": sum(len(score.times_s) for score in scores),
         "unanswered": sum(score.unanswered for score in scores),
@@ -62,6 +62,22 @@ def policy_row(
         "plans": dict(sorted(plans.items(), key=lambda item: -item[1])),
         "iou": dict(zip(labels.classes, map(_number, iou(counts)), strict=True)),
     }
+
+
+def _speed_bins() -> list[tuple[str, float, float]]:
+    """Name and edges in km/h."""
+    edges = [*SPEED_EDGES_KMH, math.inf]
+    return [(f"{low:g}-{high:g}" if high < math.inf else f"{low:g}+", low, high) for low, high in pairwise(edges)]
+
+
+def _miou_between(scores: Sequence[DriveScore], low_kmh: float, high_kmh: float) -> dict[str, Any]:
+    """Mean IoU of the instants at such speeds, over the classes that the truth has there."""
+    parts = []
+    for score in scores:
+        inside = [speed is not None and low_kmh <= speed * 3.6 < high_kmh for speed in score.speeds_mps]
+        parts.append(score.counts[np.array(inside, bool)])
+    counts = np.concatenate(parts)
+    return {"miou": _number(mean_iou(counts.sum(0))) if len(counts) else None, "instants": len(counts)}
 
 
 def compare(
@@ -128,7 +144,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     rows = [[row["policy"], *_figures(row, _hazard(row["hazards"]))] for row in result["policies"]]
     comparison_rows = [
         [
-            entry["policy"], f"{100 * entry['difference']:+.2f}",
+            entry["policy"], entry["against"], f"{100 * entry['difference']:+.2f}",
             f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}",
             *(_show(entry[f"{name}_ratio"], "{:.2f}x") for name in ("busy", "pixels", "gmacs")),
         ]
@@ -139,15 +155,23 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
         [row["policy"], *(_hazard(row["hazards_by_speed"][name]) for name in bins), _hazard(row["hazards_supported"])]
         for row in result["policies"]
     ]
-    against = result["best_fixed"]["name"]
+    speed_rows = [
+        [row["policy"], *(_show(row["miou_by_speed"][name]["miou"], "{:.2f}", 100) for name in bins)]
+        for row in result["policies"]
+    ]
+    instants = [str(result["policies"][0]["miou_by_speed"][name]["instants"]) for name in bins]
     notes = "".join(f"<p class='note'>{escape(line)}</p>" for line in _sentences(result))
-    differences = ["policy", "mIoU points", "95 % interval", "busy time", "pixels", "GMACs"]
+    differences = ["policy", "against", "mIoU points", "95 % interval", "busy time", "pixels", "GMACs"]
     body = [
         f"<header><h1>Streaming evaluation</h1><p class='lead'>{escape(_title(result))}</p></header>",
         _section("Accuracy against compute", pareto(result, "gmacs_per_s", "GMACs per second of driving")),
         _section("Accuracy against time", pareto(result, "busy_share", "share of the time the worker is busy, %", 100)),
         _section("Policies", _html_table(["policy", *COLUMNS], rows) + notes),
-        _section(f"Difference to {against}", _html_table(differences, comparison_rows)),
+        _section("Difference to the best fixed plans", _html_table(differences, comparison_rows)),
+        _section(
+            "Streaming mIoU by speed in km/h",
+            _html_table(["policy", *bins], [["instants", *instants], *speed_rows]),
+        ),
     ]
     if any(row["hazards"]["count"] for row in result["policies"]):
         body.append(
@@ -156,11 +180,12 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
                 _html_table(["policy", *bins, "where supported"], hazard_rows),
             )
         )
-    columns, rows = ["plan", "median ms", "p99 ms", "bound ms", "sees m", "GMACs"], []
-    for plan in result["plans"]:
-        figures = (plan[name] for name in ("p50_ms", "p99_ms", "bound_ms", "seen_m", "gmacs"))
-        rows.append([plan["name"], *(f"{figure:.1f}" for figure in figures)])
-    body.append(_section("Plans", _html_table(columns, rows)))
+    facts = {
+        "median ms": "p50_ms", "p99 ms": "p99_ms", "bound ms": "bound_ms", "sees m": "seen_m",
+        "up to km/h": "supported_kmh", "GMACs": "gmacs",
+    }  # fmt: skip
+    rows = [[plan["name"], *(f"{plan[name]:.1f}" for name in facts.values())] for plan in result["plans"]]
+    body.append(_section("Plans", _html_table(["plan", *facts], rows)))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" '
@@ -207,13 +232,15 @@ def _title(result: Mapping[str, Any]) -> str:
 
 def _sentences(result: Mapping[str, Any]) -> list[str]:
     best = result["best_fixed"]
-    lines = [f"Best fixed plan: {best['name']}, chosen on {best['chosen_on']}."]
+    also = "" if best["rung"] == best["plan"] else f" Without plans with a fovea: {best['rung']}."
+    lines = [f"Best fixed plan: {best['plan']}, chosen on {best['chosen_on']}.{also}"]
     for entry in result["comparisons"]:
         if entry["kind"] == "adaptive":
             lines.append(
-                f"{entry['policy']}: {100 * entry['difference']:+.2f} points of mIoU against it (95 % interval "
-                f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}) at {_show(entry['busy_ratio'], '{:.2f}x')} "
-                f"its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} its GMACs."
+                f"{entry['policy']}: {100 * entry['difference']:+.2f} points of mIoU against {entry['against']} (95 % "
+                f"interval {100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}) at "
+                f"{_show(entry['busy_ratio'], '{:.2f}x')} its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} "
+                "its GMACs."
             )
     if result["ceiling_miou"] is not None:
         lines.append(f"Ceiling, the truth one frame late: mIoU {100 * result['ceiling_miou']:.2f}.")
@@ -238,7 +265,7 @@ def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
 
 
 def _hazard(record: Mapping[str, Any]) -> str:
-    return "–" if record["recall"] is None else f"{100 * record['recall']:.1f} of {record['count']}"
+    return "–" if record["recall"] is None else f"{100 * record['recall']:.0f} % of {record['count']}"
 
 
 def _number(value: Any) -> float | None:

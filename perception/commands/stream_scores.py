@@ -39,7 +39,7 @@ class DriveScore:
     Args:
         duration_s: of the drive, up to the end of its last frame's interval.
         busy_s: of that, time in which the worker ran.
-        times_s: of the scored instants.
+        times_s, speeds_mps: of the scored instants.
         boxes, truth: predicted and labelled boxes of the instants that have labelled ones.
         hazards: one row for each hazard at the required range: speed in m/s, whether it was found, and whether the
             plan supports the speed.
@@ -51,6 +51,7 @@ class DriveScore:
     duration_s: float
     busy_s: float
     times_s: list[float] = field(default_factory=list)
+    speeds_mps: list[float | None] = field(default_factory=list)
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     drivable: np.ndarray | None = None
     boxes: list[Boxes | None] = field(default_factory=list)
@@ -150,6 +151,7 @@ def score_schedules(
         for tick in scored:
             run = schedule.answer(tick)
             score.times_s.append(drive.times_s[tick])
+            score.speeds_mps.append(drive.speeds_mps[tick])
             rows.append(missed[tick] if run is None else pairs[run.frame, run.plan, tick])
             if run is None:
                 score.unanswered += 1

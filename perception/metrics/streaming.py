@@ -29,33 +29,36 @@ def enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def class_counts(prediction: np.ndarray | None, truth: np.ndarray, classes: int) -> np.ndarray:
     """``(3, C)`` int64: hits, pixels of the truth, pixels of the prediction, of each class.
 
-    >>> class_counts(np.array([[0, 1]]), np.array([[0, 0]]), 2).tolist()
+    >>> class_counts(np.array([[0, 1]], np.uint8), np.array([[0, 0]], np.uint8), 2).tolist()
     [[1, 0], [2, 0], [1, 1]]
 
     Args:
-        prediction: ``(H, W)`` class indices; ``None`` where there is no answer: all of the truth is missed.
-        truth: ``(H, W)`` class indices; 255 is ignored.
+        prediction: ``(H, W)`` uint8 class indices; ``None`` where there is no answer: all of the truth is missed.
+        truth: ``(H, W)`` uint8 class indices; 255 is ignored.
+        classes: at most 254.
 
     Raises:
         InputError: for shapes that differ, or a class out of range.
     """
     counts = np.zeros((3, classes), np.int64)
-    valid = truth != IGNORE_INDEX
     if prediction is None:
-        found = np.bincount(truth[valid].ravel(), minlength=classes)
-        if len(found) > classes:
-            raise InputError(f"truth has class {len(found) - 1}; classes are 0..{classes - 1}")
-        counts[TRUTH] = found
+        found = np.bincount(truth.ravel(), minlength=256)
+        if found[classes:IGNORE_INDEX].any():
+            raise InputError(f"a mask has a class beyond 0..{classes - 1}")
+        counts[TRUTH] = found[:classes]
         return counts
     if prediction.shape != truth.shape:
         raise InputError(f"prediction is {prediction.shape} but truth is {truth.shape}; enlarge the prediction")
-    # One pass: ignored pixels go into a last row that is dropped.
-    row = np.where(valid, truth, classes).astype(np.int64)
-    if row.max(initial=0) > classes or prediction.max(initial=0) >= classes:
+    # One pass: a row of the matrix per class of the truth, one for ignored pixels, and one for wrong labels.
+    first = np.full(256, (classes + 1) * classes, np.uint16)
+    first[:classes] = np.arange(classes) * classes
+    first[IGNORE_INDEX] = classes * classes
+    cells = first.take(truth)
+    cells += prediction
+    rows = np.bincount(cells.ravel(), minlength=(classes + 2) * classes)
+    if prediction.max(initial=0) >= classes or rows[(classes + 1) * classes :].any():
         raise InputError(f"a mask has a class beyond 0..{classes - 1}")
-    row *= classes
-    row += prediction
-    matrix = np.bincount(row.ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)[:classes]
+    matrix = rows[: classes * classes].reshape(classes, classes)
     counts[HITS], counts[TRUTH], counts[PREDICTED] = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     return counts
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from latency_tables import made_up_table
 
 from perception.cli import main
 from perception.commands.stream_drives import Drive, Reader, open_drives, with_stride, with_trace
@@ -23,7 +24,7 @@ from perception.commands.stream_scores import (
 from perception.errors import InputError
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
-from perception.runtime.plan import Plan, uniform_plan
+from perception.runtime.plan import Plan, ladder, uniform_plan
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.resolution import FixedPolicy
 from perception.runtime.sight import assumed_camera
@@ -224,10 +225,11 @@ def test_the_oracle_prefers_the_better_answer() -> None:
 def test_fixed_plans_are_chosen_by_their_streaming_score() -> None:
     road = Road(step_px=5)
     times = ReplayedLatencies({SMALL: 30.0, LARGE: 530.0})
-    best, heights, hits = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
+    merits, heights, hits = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
         [make_drive(road)], Predictor(Knowing(road))
     )
-    assert best == f"fixed:{SMALL.name}"
+    assert set(merits) == {f"fixed:{SMALL.name}", f"fixed:{LARGE.name}"}
+    assert merits[f"fixed:{SMALL.name}"] > merits[f"fixed:{LARGE.name}"]
     assert len(heights) == len(hits) == 2 * 8
 
 
@@ -253,7 +255,7 @@ def test_a_trace_shows_the_frames_of_where_the_vehicle_is() -> None:
     shown = with_trace(drive, trace)
     for i, frame in enumerate(shown.frames):  # one frame is a metre here
         assert 0 <= trace.distance(i * 0.1) - frame < 1.0 + 1e-6
-        assert shown.speeds_mps[i] == trace.speed(i * 0.1)
+        assert shown.speeds_mps[i] == pytest.approx(trace.speed(i * 0.1))
     with pytest.raises(InputError, match="does not know its speed"):
         with_trace(replace(drive, speeds_mps=(None, *drive.speeds_mps[1:])), trace)
 
@@ -315,10 +317,31 @@ def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     assert all(entry["low"] <= entry["difference"] <= entry["high"] for entry in result["comparisons"])
     assert result["best_fixed"]["chosen_on"] == str(tiny_world)
     assert len(result["min_height"]["curve"]) > 5
+    for row in result["policies"]:
+        assert sum(entry["instants"] for entry in row["miou_by_speed"].values()) == row["instants"]
     assert json.loads((tmp_path / "out" / "stream.json").read_text()) == result
     page = Text()
     page.feed((tmp_path / "out" / "stream.html").read_text(encoding="utf-8"))
     assert {"linear deadline", "Accuracy against compute", "streaming mIoU, %"} <= set(page.text)
+
+
+@pytest.mark.slow
+def test_latencies_of_a_table_are_replayed(tiny_world, tmp_path, capsys) -> None:
+    table = made_up_table(ladder((96, 160), (0.5, 1.0)))
+    table.save(tmp_path / "other.json")
+    arguments = ["bench", "stream", "--data", str(tiny_world), *WORLD, "--oracle", "false", "--json"]
+    assert main([*arguments, "--latencies", str(tmp_path / "other.json")]) == 2
+    assert "for pictures of 900x1600, not 96x160" in capsys.readouterr().err
+    replace(table, key={**table.key, "native": [96, 160]}).save(tmp_path / "here.json")
+    assert main([*arguments, "--latencies", str(tmp_path / "here.json")]) == 0
+    printed = capsys.readouterr()
+    assert "replaying latencies that were not measured with this" in " ".join(printed.err.split())
+    result = json.loads(printed.out)
+    assert [plan["name"] for plan in result["plans"]] == ["48x80", "96x160"]
+    assert [plan["bound_ms"] for plan in result["plans"]] == pytest.approx(
+        [table.bound_ms(plan) for plan in table.plans], abs=1e-3
+    )
+    assert result["latencies"] == "table"
 
 
 @pytest.mark.slow
