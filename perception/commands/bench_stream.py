@@ -14,6 +14,7 @@ from perception.commands.stream_drives import Drive, open_drives, with_stride, w
 from perception.commands.stream_evaluation import Evaluation
 from perception.commands.stream_predictions import Predictor, cache_folder
 from perception.commands.stream_report import compare, curve_record, policy_row, show, write_page
+from perception.commands.stream_scores import supported_mps
 from perception.console import console, progress_bar, warn
 from perception.errors import InputError
 from perception.files import write_json
@@ -33,6 +34,7 @@ from perception.runtime.stopping import StoppingModel
 from perception.runtime.traces import KINDS, make_trace
 
 JSON, HTML = "stream.json", "stream.html"
+MODES = ("event", "live")
 LADDER = ",".join(f"{scale:g}" for scale in SCALES)
 BOX_SCORE = 0.05
 """Average precision needs boxes that are less sure than those that a hazard is found by."""
@@ -44,6 +46,7 @@ def main(
     data: Path,
     model: str,
     out: Path | None = None,
+    mode: str = "event",
     latencies: Path | None = None,
     latency_ms: str | None = None,
     timing_frames: int = 120,
@@ -60,6 +63,7 @@ def main(
     min_height_px: float | None = None,
     recall_floor: float = 0.95,
     score: float = 0.3,
+    min_iou: float = 0.5,
     corridor_m: float | None = None,
     settle_s: float = 1.0,
     oracle: bool = True,
@@ -74,13 +78,15 @@ def main(
     """Streaming perception: each labelled instant is scored against the newest answer finished by then.
 
     Drives are replayed on an event clock from measured latencies, so the result does not depend on what else the
-    machine does. Compared are every fixed plan, a deadline that is linear in the speed, the largest rung that fits
-    the frame interval, the adaptive policy (quality and eco), and an oracle that knows the labels.
+    machine does, or driven live. Compared are every fixed plan, a deadline that is linear in the speed, the largest
+    rung that fits the frame interval, the adaptive policy (quality and eco), and an oracle that knows the labels.
 
     Args:
         data: world data set with sweeps (or another nuScenes-format one with dense labels), or a CamVid folder.
         model: checkpoint file, saved folder, or a name from `perception models`.
         out: folder for stream.json and stream.html.
+        mode: event (replayed from latencies, deterministic) or live (the real-time loop drives each drive under each
+            policy at the camera's pace, and what it publishes is scored; without the oracle).
         latencies: table from `perception calibrate`; its plans are run, and its quantiles replayed.
         latency_ms: instead of a table, the latency of each plan: numbers in the order of the plans, or NAME=MS,
             joined by commas. Without either the plans are timed here, back to back.
@@ -90,7 +96,8 @@ def main(
         stride: use every n-th frame at the camera's rate, so that the vehicle seems n times as fast.
         recorded_speed: what CamVid, which has no poses, is taken to be recorded at.
         split: of the data; all for every scene of a nuScenes-format folder.
-        choose_on: other drives, on which the best fixed plan and the least height are chosen.
+        choose_on: other drives, on which the best fixed plan and the least height are chosen, and each plan's
+            accuracy at rest is measured, by which the adaptive policy ranks the safe plans.
         choose_split: split of these.
         camera: nuScenes camera.
         version: nuScenes table folder.
@@ -100,6 +107,7 @@ def main(
             choose_on, else 20.
         recall_floor: recall that the measured height keeps.
         score: boxes with a lower score do not find a hazard.
+        min_iou: nor do boxes that share less of it, as intersection over union.
         corridor_m: count only hazards this close to the line ahead; default all in view.
         settle_s: instants this early in a drive are not scored.
         oracle: also run the oracle, which needs every frame under every plan.
@@ -117,6 +125,11 @@ def main(
     Raises:
         InputError: for bad input.
     """
+    for name, value in (("score", score), ("min_iou", min_iou), ("recall_floor", recall_floor)):
+        if not 0 < value <= 1:
+            raise InputError(f"{name} {value:g} is outside 0..1")
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}; use {' or '.join(MODES)}")
     _check(trace, stride, timing_frames, settle_s, resamples, max_drives, max_frames, latencies, latency_ms)
     recorded = parse_speed(recorded_speed)
     if not isinstance(recorded, ConstantSpeed):
@@ -141,11 +154,12 @@ def main(
     else:
         plans = build_plans(native, _parse_scales(scales), fovea, drives[0].camera, stopping)
     times = _latencies(engine, plans, drives[0], table, latency_ms, timing_frames)
-    evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, corridor_m)
+    evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, min_iou, corridor_m)
 
     predict = Predictor(engine, _folder(cache, model, data, engine))
     merits: dict[str, float] = {}
     curve = None
+    utility: list[float] | None = None
     height, height_from = (min_height_px, "as given") if min_height_px is not None else (20.0, "assumed")
     if choose_on is not None:
         others = drives_of(choose_on, choose_split)
@@ -153,8 +167,9 @@ def main(
             raise InputError(f"no drive of {choose_on} has two frames and is as long as settle_s {settle_s:g} s")
         _native([drives[0], *others])
         chooser = Predictor(engine, _folder(cache, model, choose_on, engine))
-        merits, heights, hits = evaluation.choose_fixed(others, chooser)
-        curve = recall_curve(heights, hits)
+        merits, rest = evaluation.choose_fixed(others, chooser)
+        curve = recall_curve(rest.heights_px, rest.hits)
+        utility = [round(float(mean_iou(rest.counts[plan])), 5) for plan in plans]
         if min_height_px is None:
             measured = least_height(curve, recall_floor)
             if measured is None:
@@ -162,7 +177,10 @@ def main(
             else:
                 height, height_from = measured, f"recall {recall_floor:g} on {choose_on}"
     stopping = replace(stopping, min_height_px=height)
-    results = evaluation.run(drives, predict, stopping, oracle)
+    if mode == "live":
+        results = evaluation.run_live(drives, engine, stopping, utility)
+    else:
+        results = evaluation.run(drives, predict, stopping, oracle, utility)
 
     costs = {plan: _gmacs(network, plan) for plan in plans}
     rows = {
@@ -184,12 +202,16 @@ def main(
         "bench": "stream",
         "data": str(data),
         "model": model,
+        "mode": mode,
         "trace": trace,
         "stride": stride,
         "settle_s": settle_s,
         "drives": [_drive_record(drive) for drive in drives],
         "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
-        "plans": [_plan_record(plan, times, drives[0], stopping, costs[plan]) for plan in plans],
+        "plans": [
+            _plan_record(plan, times, drives[0], stopping) | {"gmacs": costs[plan], "miou_at_rest": at_rest}
+            for plan, at_rest in zip(plans, utility or (None,) * len(plans), strict=True)
+        ],
         "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
         "best_fixed": {"plan": best, "rung": rung, "chosen_on": str(choose_on or "these very drives")},
         "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,
@@ -270,9 +292,10 @@ def _gmacs(network: Any, plan: Plan) -> float:
 
 def _note_mismatch(table: LatencyTable, engine: Engine, native: tuple[int, int]) -> None:
     """Latencies of another machine may be replayed; those of another camera cannot."""
-    measured = tuple(table.key.get("native", native))
-    if measured != tuple(native):
-        raise InputError(f"the latencies are for pictures of {measured[0]}x{measured[1]}, not {native[0]}x{native[1]}")
+    measured = table.key.get("native")
+    if measured is not None and measured != list(native):
+        shown = "x".join(map(str, measured)) if isinstance(measured, list) else repr(measured)
+        raise InputError(f"the latencies are for pictures of {shown}, not {native[0]}x{native[1]}")
     try:
         table.check(engine.info, native)
     except InputError as difference:
@@ -341,20 +364,14 @@ def _drive_record(drive: Drive) -> dict[str, Any]:
     }
 
 
-def _plan_record(
-    plan: Plan, times: ReplayedLatencies, drive: Drive, stopping: StoppingModel, gmacs: float
-) -> dict[str, Any]:
-    bound_ms, interval_ms = times.bound_ms(plan), times.interval_ms(plan)
+def _plan_record(plan: Plan, times: ReplayedLatencies, drive: Drive, stopping: StoppingModel) -> dict[str, Any]:
     seen_m = seen_range_m(plan, drive.camera, stopping)
-    reaction_s = stopping.reaction_s(bound_ms / 1e3, interval_ms / 1e3)
-    supported_mps = stopping.supported_speed_mps(seen_m, bound_ms / 1e3, reaction_s, stopping.braking_mps2())
     return {
         "name": plan.name,
         "p50_ms": round(times.quantile_ms(plan, 0.5), 3),
         "p99_ms": round(times.quantile_ms(plan, 0.99), 3),
-        "bound_ms": round(bound_ms, 3),
-        "interval_ms": round(interval_ms, 3),
+        "bound_ms": round(times.bound_ms(plan), 3),
+        "interval_ms": round(times.interval_ms(plan), 3),
         "seen_m": round(seen_m, 2),
-        "supported_kmh": round(supported_mps * 3.6, 2),
-        "gmacs": gmacs,
+        "supported_kmh": round(supported_mps(stopping, times, plan, seen_m) * 3.6, 2),
     }

@@ -8,27 +8,31 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.commands.stream_drives import Drive
+from perception.commands.stream_live import DriveSource, drive_live, score_live
 from perception.commands.stream_predictions import Predictor
 from perception.commands.stream_scores import (
+    AtRest,
     DriveScore,
     HazardRule,
     coarse_scores,
-    heights_and_hits,
     late_truth_counts,
     score_schedules,
 )
 from perception.console import progress_bar
 from perception.metrics.streaming import mean_iou
 from perception.runtime.baselines import FrameFitPolicy, LinearDeadlinePolicy
+from perception.runtime.engine import Engine
 from perception.runtime.plan import Plan
 from perception.runtime.replay import ReplayedLatencies
-from perception.runtime.resolution import AdaptivePolicy, FixedPolicy, Policy
+from perception.runtime.resolution import MODES, AdaptivePolicy, FixedPolicy, Policy
 from perception.runtime.sight import seen_range_m
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Oracle, Schedule, run_events, simulate
 from perception.taxonomy import LabelSet
 
 ORACLE = "oracle"
+REST_S = 0.5
+"""Time between the frames on which plans are judged at rest."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Evaluation:
         times: latencies of the plans.
         settle_s: instants this early in a drive are not scored.
         seed: of the latencies drawn.
-        score: of boxes that find a hazard.
+        score: of boxes that find a hazard; min_iou: their overlap with it.
         corridor_m: of hazards; ``None`` for all in view.
         ceiling: per drive ``(3, C)`` counts of the truth one frame late; filled by :meth:`run`.
     """
@@ -51,40 +55,44 @@ class Evaluation:
     settle_s: float = 1.0
     seed: int = 0
     score: float = 0.3
+    min_iou: float = 0.5
     corridor_m: float | None = None
     ceiling: list[np.ndarray] = field(default_factory=list)
 
-    def choose_fixed(
-        self, drives: Sequence[Drive], predict: Predictor
-    ) -> tuple[dict[str, float], list[float], list[bool]]:
-        """Mean IoU of each fixed plan by the policy's name, and the heights and hits of labelled hazards."""
+    def choose_fixed(self, drives: Sequence[Drive], predict: Predictor) -> tuple[dict[str, float], AtRest]:
+        """Streaming mean IoU of each fixed plan by the policy's name, and what the plans see at rest."""
         totals: dict[str, np.ndarray] = {}
-        heights: list[float] = []
-        hits: list[bool] = []
+        rest = AtRest()
         for index, drive in self._each(drives, "choosing on other drives"):
             latency = self.times.draw(len(drive), (self.seed, 1, index))
             schedules = {policy.name: _drive_by(drive, policy, latency) for policy in map(FixedPolicy, self.plans)}
             scores = score_schedules(drive, schedules, predict, self.labels, self.settle_s)
             for name, found in scores.items():
                 totals[name] = totals.get(name, 0) + found.counts.sum(0)
-            every = max(1, round(0.5 / drive.interval_s))
-            more = heights_and_hits(drive, self.plans, predict, self.labels, self.score, every)
-            heights, hits = heights + more[0], hits + more[1]
+            every = max(1, round(REST_S / drive.interval_s))
+            rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou)
             predict.forget()
-        return {name: float(mean_iou(counts)) for name, counts in totals.items()}, heights, hits
+        return {name: float(mean_iou(counts)) for name, counts in totals.items()}, rest
 
     def run(
-        self, drives: Sequence[Drive], predict: Predictor, stopping: StoppingModel, oracle: bool
+        self,
+        drives: Sequence[Drive],
+        predict: Predictor,
+        stopping: StoppingModel,
+        oracle: bool,
+        utility: Sequence[float] | None = None,
     ) -> dict[str, tuple[str, list[DriveScore]]]:
-        """Per policy its kind and its scores on each drive."""
+        """Per policy its kind and its scores on each drive.
+
+        Args:
+            utility: of each plan for the adaptive policy; by default its pixels.
+        """
         results: dict[str, tuple[str, list[DriveScore]]] = {}
         for index, drive in self._each(drives, "driving"):
             latency = self.times.draw(len(drive), (self.seed, 0, index))
-            seen = {plan: seen_range_m(plan, drive.camera, stopping) for plan in self.plans}
-            corridor = float("inf") if self.corridor_m is None else self.corridor_m
-            rule = HazardRule(stopping, self.times, seen, self.score, corridor_m=corridor)
+            rule = self._hazard_rule(drive, stopping)
             kinds, schedules = {}, {}
-            for kind, policy in self._policies(drive, stopping, seen):
+            for kind, policy in self._policies(drive, stopping, rule.seen_m, utility):
                 kinds[policy.name] = kind
                 schedules[policy.name] = _drive_by(drive, policy, latency)
             scores = score_schedules(drive, schedules, predict, self.labels, self.settle_s, rule)
@@ -99,15 +107,39 @@ class Evaluation:
             predict.forget()
         return results
 
-    def _policies(self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float]) -> list[tuple[str, Policy]]:
+    def run_live(
+        self, drives: Sequence[Drive], engine: Engine, stopping: StoppingModel, utility: Sequence[float] | None = None
+    ) -> dict[str, tuple[str, list[DriveScore]]]:
+        """The same in real time: the loop drives each drive once under each policy."""
+        results: dict[str, tuple[str, list[DriveScore]]] = {}
+        for _, drive in self._each(drives, "driving live"):
+            rule, source = self._hazard_rule(drive, stopping), DriveSource(drive)
+            for kind, policy in self._policies(drive, stopping, rule.seen_m, utility):
+                live = drive_live(source, policy, engine)
+                score = score_live(drive, live, self.labels, self.settle_s, rule)
+                results.setdefault(policy.name, (kind, []))[1].append(score)
+            self.ceiling.append(late_truth_counts(drive, self.labels, self.settle_s).sum(0))
+        return results
+
+    def _hazard_rule(self, drive: Drive, stopping: StoppingModel) -> HazardRule:
+        seen = {plan: seen_range_m(plan, drive.camera, stopping) for plan in self.plans}
+        corridor = float("inf") if self.corridor_m is None else self.corridor_m
+        return HazardRule(stopping, self.times, seen, self.score, self.min_iou, corridor)
+
+    def _policies(
+        self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float], utility: Sequence[float] | None
+    ) -> list[tuple[str, Policy]]:
         ranges = [seen[plan] for plan in self.plans]
         fixed: list[tuple[str, Policy]] = [("fixed", FixedPolicy(plan)) for plan in self.plans]
+        adaptive: list[tuple[str, Policy]] = [
+            ("adaptive", AdaptivePolicy(self.plans, ranges, self.times, stopping, mode, utility=utility))
+            for mode in MODES
+        ]
         return [
             *fixed,
             ("baseline", LinearDeadlinePolicy(self.plans, self.times, stopping.max_speed_mps)),
             ("baseline", FrameFitPolicy(self.plans, self.times, drive.interval_s * 1e3)),
-            ("adaptive", AdaptivePolicy(self.plans, ranges, self.times, stopping, "quality")),
-            ("adaptive", AdaptivePolicy(self.plans, ranges, self.times, stopping, "eco")),
+            *adaptive,
         ]
 
     def _each(self, drives: Sequence[Drive], what: str) -> Iterator[tuple[int, Drive]]:

@@ -88,18 +88,15 @@ def compare(
 ) -> dict[str, Any]:
     """Difference of mean IoU of two policies with its interval, and how much compute one takes of the other's."""
     (row, scores), (other_row, other_scores) = ours, theirs
-    interval = paired_bootstrap(
-        [block_sums(score.counts, score.times_s, BLOCK_S) for score in scores],
-        [block_sums(score.counts, score.times_s, BLOCK_S) for score in other_scores],
-        resamples,
-        seed=seed,
-    )
+    blocks = [[block_sums(score.counts, score.times_s, BLOCK_S) for score in side] for side in (scores, other_scores)]
+    interval = paired_bootstrap(blocks[0], blocks[1], resamples, seed=seed)
+    enough = sum(map(len, blocks[0])) > 1  # a single block gives an interval without width
     return {
         "policy": row["policy"],
         "against": other_row["policy"],
         "difference": round(interval.value, 5),
-        "low": round(interval.low, 5),
-        "high": round(interval.high, 5),
+        "low": round(interval.low, 5) if enough else None,
+        "high": round(interval.high, 5) if enough else None,
         **{
             f"{name}_ratio": round(row[column] / other_row[column], 4) if other_row[column] else None
             for name, column in (("busy", "busy_share"), ("pixels", "mpx_per_s"), ("gmacs", "gmacs_per_s"))
@@ -144,8 +141,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     rows = [[row["policy"], *_figures(row, _hazard(row["hazards"]))] for row in result["policies"]]
     comparison_rows = [
         [
-            entry["policy"], entry["against"], f"{100 * entry['difference']:+.2f}",
-            f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}",
+            entry["policy"], entry["against"], f"{100 * entry['difference']:+.2f}", _interval(entry),
             *(_show(entry[f"{name}_ratio"], "{:.2f}x") for name in ("busy", "pixels", "gmacs")),
         ]
         for entry in result["comparisons"]
@@ -180,12 +176,18 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
                 _html_table(["policy", *bins, "where supported"], hazard_rows),
             )
         )
+    names = [plan["name"] for plan in result["plans"]]
+    taken = [[row["policy"], *_shares(row["plans"], names)] for row in result["policies"] if row["kind"] != "fixed"]
+    body.append(_section("Plans that the policies took, share of runs", _html_table(["policy", *names], taken)))
     facts = {
         "median ms": "p50_ms", "p99 ms": "p99_ms", "bound ms": "bound_ms", "sees m": "seen_m",
         "up to km/h": "supported_kmh", "GMACs": "gmacs",
     }  # fmt: skip
-    rows = [[plan["name"], *(f"{plan[name]:.1f}" for name in facts.values())] for plan in result["plans"]]
-    body.append(_section("Plans", _html_table(["plan", *facts], rows)))
+    rows = [
+        [plan["name"], *(f"{plan[name]:.1f}" for name in facts.values()), _show(plan["miou_at_rest"], "{:.2f}", 100)]
+        for plan in result["plans"]
+    ]
+    body.append(_section("Plans", _html_table(["plan", *facts, "mIoU at rest %"], rows)))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" '
@@ -238,7 +240,7 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
         if entry["kind"] == "adaptive":
             lines.append(
                 f"{entry['policy']}: {100 * entry['difference']:+.2f} points of mIoU against {entry['against']} (95 % "
-                f"interval {100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}) at "
+                f"interval {_interval(entry)}) at "
                 f"{_show(entry['busy_ratio'], '{:.2f}x')} its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} "
                 "its GMACs."
             )
@@ -255,6 +257,10 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _interval(entry: Mapping[str, Any]) -> str:
+    return "unknown" if entry["low"] is None else f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}"
+
+
 def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
     hits, count = sum(hazard[1] for hazard in hazards), len(hazards)
     return {
@@ -266,6 +272,11 @@ def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
 
 def _hazard(record: Mapping[str, Any]) -> str:
     return "–" if record["recall"] is None else f"{100 * record['recall']:.0f} % of {record['count']}"
+
+
+def _shares(counts: Mapping[str, int], names: Sequence[str]) -> list[str]:
+    total = sum(counts.values())
+    return [f"{counts[name] / total:.0%}" if name in counts else "–" for name in names]
 
 
 def _number(value: Any) -> float | None:

@@ -85,9 +85,17 @@ class HazardRule:
 
     def supports(self, plan: Plan, speed_mps: float) -> bool:
         """Whether a plan is safe at a speed."""
-        bound_s, braking = self.latencies.bound_ms(plan) / 1e3, self.stopping.braking_mps2()
-        supported = self.stopping.supported_speed_mps(self.seen_m[plan], bound_s, self._reaction_s(plan), braking)
-        return speed_mps <= supported
+        return speed_mps <= supported_mps(self.stopping, self.latencies, plan, self.seen_m[plan])
+
+    def rows(
+        self, hazards: Boxes, predicted: Boxes | None, plan: Plan, speed_mps: float | None
+    ) -> list[tuple[float, bool, bool]]:
+        """For each hazard at the range that a plan requires: the speed, whether it was found, whether it is safe."""
+        if speed_mps is None:
+            return []
+        wanted = hazards[at_required_range(hazards, self.required_m(plan, speed_mps))]
+        safe = self.supports(plan, speed_mps)
+        return [(speed_mps, bool(hit), safe) for hit in found(wanted, predicted, self.min_iou, self.score)]
 
     def near(self, boxes: Boxes, camera: Camera) -> np.ndarray:
         """``(N,)`` bool: boxes within the corridor."""
@@ -101,6 +109,13 @@ class HazardRule:
 
     def _reaction_s(self, plan: Plan) -> float:
         return self.stopping.reaction_s(self.latencies.bound_ms(plan) / 1e3, self.latencies.interval_ms(plan) / 1e3)
+
+
+def supported_mps(stopping: StoppingModel, latencies: Latencies, plan: Plan, seen_m: float) -> float:
+    """Highest speed at which a plan that sees so far is safe on a level road."""
+    times_s = latencies.bound_ms(plan) / 1e3, latencies.interval_ms(plan) / 1e3
+    answer_s, reaction_s = stopping.answer_s(*times_s), stopping.reaction_s(*times_s)
+    return stopping.supported_speed_mps(seen_m, answer_s, reaction_s, stopping.braking_mps2())
 
 
 def score_schedules(
@@ -133,13 +148,13 @@ def score_schedules(
     boxes: dict[tuple[int, Plan], Boxes | None] = {}
     for frame in range(len(drive)):
         for plan, instants in uses.get(frame, {}).items():
-            answer = _enlarged(predict(drive, frame, plan), drive.camera.size)
+            answer = enlarged(predict(drive, frame, plan), drive.camera.size)
             boxes[frame, plan] = answer.boxes
             for tick in sorted(instants):
-                pairs[frame, plan, tick] = _counts(answer, drive.truth(tick), labels)
+                pairs[frame, plan, tick] = counts_of(answer, drive.truth(tick), labels)
         step()
     missed = {
-        tick: _counts(None, drive.truth(tick), labels)
+        tick: counts_of(None, drive.truth(tick), labels)
         for tick in scored
         if any(schedule.answer(tick) is None for schedule in schedules.values())
     }
@@ -174,25 +189,25 @@ def _add_boxes(
     labels: LabelSet,
     rule: HazardRule | None,
 ) -> None:
-    truth, speed = drive.boxes(tick), drive.speeds_mps[tick]
+    truth = drive.boxes(tick)
     if truth is None:
         return
-    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
-    askable = countable(truth, drive.camera.size, hazardous)
-    if rule is not None:
-        askable &= rule.near(truth, drive.camera)
+    askable = askable_boxes(drive, truth, labels, rule)
     for score in scores.values():
         run = score.schedule.answer(tick)
         predicted = None if run is None else boxes[run.frame, run.plan]
         score.boxes.append(predicted)
         score.truth.append(truth)
-        if rule is None or speed is None:
-            continue
-        plan = run.plan if run is not None else max(score.schedule.plan_counts, key=rule.latencies.bound_ms)
-        wanted = truth[askable & at_required_range(truth, rule.required_m(plan, speed))]
-        safe = rule.supports(plan, speed)
-        hits = found(wanted, predicted, rule.min_iou, rule.score)
-        score.hazards.extend((speed, bool(hit), safe) for hit in hits)
+        if rule is not None:
+            plan = run.plan if run is not None else max(score.schedule.plan_counts, key=rule.latencies.bound_ms)
+            score.hazards.extend(rule.rows(truth[askable], predicted, plan, drive.speeds_mps[tick]))
+
+
+def askable_boxes(drive: Drive, truth: Boxes, labels: LabelSet, rule: HazardRule | None) -> np.ndarray:
+    """``(N,)`` bool: labelled boxes that are hazards at some range."""
+    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
+    askable = countable(truth, drive.camera.size, hazardous)
+    return askable if rule is None else askable & rule.near(truth, drive.camera)
 
 
 def coarse_scores(drive: Drive, predict: Predictor, labels: LabelSet) -> Callable[[int, Plan, int], float]:
@@ -230,44 +245,59 @@ def late_truth_counts(drive: Drive, labels: LabelSet, settle_s: float = 1.0) -> 
     return np.stack(rows) if rows else np.zeros((0, 3, len(labels.classes)), np.int64)
 
 
-def heights_and_hits(
-    drive: Drive, plans: Sequence[Plan], predict: Predictor, labels: LabelSet, score: float = 0.3, every: int = 1
-) -> tuple[list[float], list[bool]]:
-    """Height in network pixels of each labelled hazard under each uniform plan, and whether it is found at once."""
-    heights: list[float] = []
-    hits: list[bool] = []
-    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
-    for tick in range(0, len(drive), every):
-        truth = drive.boxes(tick)
-        if truth is None:
-            continue
-        wanted = truth[countable(truth, drive.camera.size, hazardous)]
-        if not len(wanted):
-            continue
-        for plan in plans:
-            if plan.fovea is None:
-                answer = _enlarged(predict(drive, tick, plan), drive.camera.size, masks=False)
-                tall = (wanted.xyxy[:, 3] - wanted.xyxy[:, 1]) * plan.size[0] / drive.camera.size[0]
-                heights.extend(tall.tolist())
-                hits.extend(found(wanted, answer.boxes, 0.5, score).tolist())
-    return heights, hits
+@dataclass
+class AtRest:
+    """What plans see of frames whose answers are not late: accuracy where nothing moves.
+
+    Args:
+        counts: per plan ``(3, C)``, see :mod:`perception.metrics.streaming`.
+        heights_px: in network pixels, of each labelled hazard under each uniform plan.
+        hits: whether the plan finds it.
+    """
+
+    counts: dict[Plan, np.ndarray] = field(default_factory=dict)
+    heights_px: list[float] = field(default_factory=list)
+    hits: list[bool] = field(default_factory=list)
+
+    def add(
+        self,
+        drive: Drive,
+        plans: Sequence[Plan],
+        predict: Predictor,
+        labels: LabelSet,
+        score: float,
+        every: int,
+        min_iou: float = 0.5,
+    ) -> None:
+        """Count every so many frames of a drive; boxes with a lower score or overlap find nothing."""
+        hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
+        for tick in range(0, len(drive), every):
+            truth = drive.truth(tick)
+            boxes = truth.boxes if truth.boxes is not None else Boxes.empty()
+            wanted = boxes[countable(boxes, drive.camera.size, hazardous)]
+            tall = wanted.xyxy[:, 3] - wanted.xyxy[:, 1]
+            for plan in plans:
+                answer = enlarged(predict(drive, tick, plan), drive.camera.size)
+                self.counts[plan] = self.counts.get(plan, 0) + counts_of(answer, truth, labels)[0]
+                if plan.fovea is None:
+                    self.heights_px.extend((tall * plan.size[0] / drive.camera.size[0]).tolist())
+                    self.hits.extend(found(wanted, answer.boxes, min_iou, score).tolist())
 
 
-def _enlarged(prediction: Prediction, size: tuple[int, int], masks: bool = True) -> Prediction:
-    """A prediction in pixels of the labels."""
+def enlarged(prediction: Prediction, size: tuple[int, int]) -> Prediction:
+    """A prediction at the size of the labels."""
     assert prediction.semantic is not None
     height, width = prediction.semantic.shape
     boxes = prediction.boxes
     if boxes is not None and (height, width) != size:
         scale = np.array([size[1] / width, size[0] / height] * 2, np.float32)
         boxes = Boxes(boxes.xyxy * scale, boxes.labels, boxes.scores)
-    if not masks:
-        return Prediction(boxes=boxes)
     drivable = None if prediction.drivable is None else enlarge(prediction.drivable, size)
     return Prediction(enlarge(prediction.semantic, size), drivable, boxes=boxes)
 
 
-def _counts(answer: Prediction | None, truth: Truth, labels: LabelSet) -> tuple[np.ndarray, np.ndarray | None]:
+def counts_of(answer: Prediction | None, truth: Truth, labels: LabelSet) -> tuple[np.ndarray, np.ndarray | None]:
+    """Counts of the classes and of the drivable area, see :func:`class_counts`; ``None`` where it is not known."""
     semantic = class_counts(None if answer is None else answer.semantic, truth.semantic, len(labels.classes))
     if truth.drivable is None or (answer is not None and answer.drivable is None):
         return semantic, None

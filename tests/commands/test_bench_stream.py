@@ -13,21 +13,24 @@ from latency_tables import made_up_table
 from perception.cli import main
 from perception.commands.stream_drives import Drive, Reader, open_drives, with_stride, with_trace
 from perception.commands.stream_evaluation import Evaluation
+from perception.commands.stream_live import DriveSource, Live, drive_live, score_live
 from perception.commands.stream_predictions import Predictor, cache_folder
 from perception.commands.stream_scores import (
+    AtRest,
     HazardRule,
     coarse_scores,
-    heights_and_hits,
     late_truth_counts,
     score_schedules,
 )
 from perception.errors import InputError
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
+from perception.runtime.loop import FrameResult, Publication, Status
 from perception.runtime.plan import Plan, ladder, uniform_plan
 from perception.runtime.replay import ReplayedLatencies
-from perception.runtime.resolution import FixedPolicy
+from perception.runtime.resolution import Decision, FixedPolicy
 from perception.runtime.sight import assumed_camera
+from perception.runtime.source import Frame
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Schedule, simulate
 from perception.runtime.traces import Trace, make_trace
@@ -148,6 +151,53 @@ def test_the_ceiling_is_a_perfect_network_that_is_one_frame_late() -> None:
     assert mean_iou(ceiling) < 0.99
 
 
+def published(at_s: float, road: Road, frame: int, **options) -> tuple[float, Publication]:
+    prediction = Knowing(road)(np.full((*SIZE, 3), frame, np.uint8), LARGE)
+    out = Publication(frame, "CAMERA", Status.OK, prediction, age_ms=1e3 * (at_s - frame / 10), **options)
+    return at_s, out
+
+
+def answered(frame: int) -> FrameResult:
+    shown = Frame(None, f"frame_{frame:03d}", frame * 100_000, "CAMERA")
+    return FrameResult(frame, shown, Status.OK, 100.0, Decision(LARGE, "made up"), choose_ms=1.0, infer_ms=99.0)
+
+
+def test_live_scores_are_those_of_what_was_published_last() -> None:
+    """Where the loop publishes what the event clock says, at its times, the scores are the same."""
+    road = Road(step_px=1)
+    drive = make_drive(road)
+    event = score_schedules(drive, {"a": fixed(drive, LARGE, 330.0)}, Predictor(Knowing(road)), ROAD_SCENE)["a"]
+    runs = event.schedule.runs
+    outs = tuple(published(run.finish_s, road, run.frame) for run in runs)
+    results, finished = tuple(answered(run.frame) for run in runs), tuple(run.finish_s for run in runs)
+    live = score_live(drive, Live(results, outs, finished), ROAD_SCENE)
+    assert np.array_equal(live.counts, event.counts)
+    assert np.array_equal(live.drivable, event.drivable)
+    assert live.ages_s == pytest.approx(event.ages_s)
+    assert live.unanswered == event.unanswered == 0
+    assert live.busy_s == pytest.approx(0.1 * len(runs), abs=0.1)
+    # What stands in for a late answer counts from the moment when it goes out to the next publication.
+    begin_s = finished[4] + 0.01
+    mixed = tuple(sorted((*outs, published(begin_s, road, 5, own=False)), key=lambda item: item[0]))
+    replaced = score_live(drive, Live(results, mixed, finished), ROAD_SCENE)
+    changed = [time for i, time in enumerate(live.times_s) if not np.array_equal(replaced.counts[i], live.counts[i])]
+    assert changed == [time for time in live.times_s if begin_s <= time < finished[5]]
+    assert changed
+
+
+def test_the_loop_drives_a_labelled_drive() -> None:
+    road = Road(frames=6)
+    drive = make_drive(road)
+    live = drive_live(DriveSource(drive), FixedPolicy(SMALL), Knowing(road))
+    assert {result.frame.name for result in live.results} <= set(drive.names)
+    assert len(live.results) == len(live.finished) >= 1
+    for result, finish_s in zip(live.results, live.finished, strict=True):
+        assert finish_s > drive.times_s[result.index]
+    moments = [moment for moment, _ in live.published]
+    assert moments == sorted(moments)
+    assert moments[0] > 0
+
+
 def test_each_pair_runs_once_and_kept_predictions_are_the_same(tmp_path) -> None:
     road = Road(frames=12)
     drive, engine = make_drive(road), Knowing(road)
@@ -183,20 +233,24 @@ def rule(**options) -> HazardRule:
 
 
 def test_hazards_lie_at_the_range_that_the_plan_requires() -> None:
-    """10 m/s: 10 (0.2 + 0.03 + 0.4) + 10 + 2 = 18.3 m under the quick plan, so a car at 20 m is not asked for; under
-    the slow one 10 (0.66 + 0.33 + 0.4) + 12 = 25.9 m, of which 20 m is 77 %."""
-    assert rule().required_m(SMALL, 10.0) == pytest.approx(18.3)
-    assert rule().required_m(LARGE, 10.0) == pytest.approx(25.9)
-    road = Road(step_px=0)
-    schedules = lambda drive: {"quick": fixed(drive, SMALL, 30.0), "slow": fixed(drive, LARGE, 330.0)}  # noqa: E731
-    for speed, quick, slow in ((10.0, 0, 0), (9.5, 0, 30), (11.0, 30, 0)):
-        drive = make_drive(road, speed)
-        scores = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
-        assert (len(scores["quick"].hazards), len(scores["slow"].hazards)) == (quick, slow)
+    """The car is 20 m away: asked for only at speeds whose range under the plan lies between 20 and 25 m."""
+    stopping, road, counts = rule().stopping, Road(step_px=0), set()
+    for speed in np.linspace(6.0, 14.0, 9):
+        drive = make_drive(road, float(speed))
+        schedules = {"quick": fixed(drive, SMALL, 30.0), "slow": fixed(drive, LARGE, 330.0)}
+        scores = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
+        for name, plan, latency_s in (("quick", SMALL, 0.03), ("slow", LARGE, 0.33)):
+            required_m = stopping.required_range_m(float(speed), stopping.reaction_s(latency_s, latency_s), 5.0)
+            assert rule().required_m(plan, float(speed)) == pytest.approx(required_m)
+            expected = 30 if 20.0 <= required_m <= 25.0 else 0
+            assert len(scores[name].hazards) == expected
+            counts.add((name, expected))
+    assert len(counts) == 4, "both plans have speeds with and without"
     drive = make_drive(road, 11.0)
-    found = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())["quick"]
-    assert set(found.hazards) == {(11.0, True, True)}
-    strict = score_schedules(drive, schedules(drive), Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule(score=0.95))
+    schedules = {"quick": fixed(drive, SMALL, 30.0)}
+    easy = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
+    assert set(easy["quick"].hazards) == {(11.0, True, True)}
+    strict = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule(score=0.95))
     assert set(strict["quick"].hazards) == {(11.0, False, True)}
 
 
@@ -208,11 +262,13 @@ def test_the_corridor_leaves_out_what_is_aside() -> None:
     assert rule().near(boxes, camera).all()
 
 
-def test_heights_are_in_network_pixels() -> None:
-    road = Road()
-    heights, hits = heights_and_hits(make_drive(road), (SMALL, LARGE), Predictor(Knowing(road)), ROAD_SCENE, every=10)
-    assert heights == pytest.approx([10 * 32 / 48, 10.0] * 4)
-    assert all(hits)
+def test_at_rest_answers_are_not_late() -> None:
+    road, rest = Road(step_px=5), AtRest()
+    rest.add(make_drive(road), (SMALL, LARGE), Predictor(Knowing(road)), ROAD_SCENE, 0.3, every=10)
+    assert rest.heights_px == pytest.approx([10 * 32 / 48, 10.0] * 4), "in network pixels"
+    assert all(rest.hits)
+    assert mean_iou(rest.counts[LARGE]) == 1.0
+    assert 0.5 < mean_iou(rest.counts[SMALL]) < 1.0
 
 
 def test_the_oracle_prefers_the_better_answer() -> None:
@@ -225,12 +281,13 @@ def test_the_oracle_prefers_the_better_answer() -> None:
 def test_fixed_plans_are_chosen_by_their_streaming_score() -> None:
     road = Road(step_px=5)
     times = ReplayedLatencies({SMALL: 30.0, LARGE: 530.0})
-    merits, heights, hits = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
+    merits, rest = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
         [make_drive(road)], Predictor(Knowing(road))
     )
     assert set(merits) == {f"fixed:{SMALL.name}", f"fixed:{LARGE.name}"}
     assert merits[f"fixed:{SMALL.name}"] > merits[f"fixed:{LARGE.name}"]
-    assert len(heights) == len(hits) == 2 * 8
+    assert len(rest.heights_px) == len(rest.hits) == 2 * 8
+    assert mean_iou(rest.counts[LARGE]) > mean_iou(rest.counts[SMALL])
 
 
 def test_a_stride_makes_the_vehicle_faster() -> None:
@@ -365,6 +422,8 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--mode", "dreaming"], "unknown mode 'dreaming'; use event or live"),
+        (["--min_iou", "0"], "min_iou 0 is outside 0..1"),
         (["--trace", "lunar"], "unknown trace 'lunar'; use pose or one of urban"),
         (["--trace", "urban", "--stride", "2"], "not both"),
         (["--latency_ms", "1", "--latencies", "a.json"], "not both"),
