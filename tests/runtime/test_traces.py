@@ -76,7 +76,9 @@ def test_the_csv_is_a_speed_source(tmp_path) -> None:
     trace.write_csv(tmp_path / "speed.csv", rate_hz=50.0)
     logged = parse_speed(str(tmp_path / "speed.csv"))
     for elapsed_s in np.linspace(0, 20, 77):
-        assert logged.at(FRAME, float(elapsed_s)) == pytest.approx(trace.at(FRAME, float(elapsed_s)), abs=0.01)
+        reading = logged.at(FRAME, float(elapsed_s))
+        assert reading is not None
+        assert reading.mps == pytest.approx(trace.at(FRAME, float(elapsed_s)), abs=0.01)
 
 
 def test_traces_travel_between_processes() -> None:
