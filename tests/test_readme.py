@@ -25,6 +25,8 @@ SMALLER = {
     "predict": SMALLER_DATA,
     "drive": "--max_frames 3",
     "models": "--size 64x64",
+    "calibrate": "--miss_rate 0.5 --fps 100",
+    "bench": "--settle_s 0 --timing_frames 3 --resamples 20 --max_frames 4",
 }
 
 
@@ -46,7 +48,8 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     commands = shown_commands()
-    assert {shlex.split(command)[1] for command in commands} >= {"world", "fit", "test", "predict", "drive", "models"}
+    shown = {shlex.split(command)[1] for command in commands}
+    assert shown >= {"world", "fit", "test", "predict", "drive", "models", "calibrate", "bench"}
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     write_camvid(tmp_path / "data" / "camvid")
     for command in commands:
@@ -61,7 +64,7 @@ def test_commands_of_the_readme_run(tmp_path: Path) -> None:
         assert result.returncode == 0, f"{command}\n{result.stderr[-2000:]}"
     for path in (
         "runs/world/metrics_test.json", "runs/world/predictions/detections.json", "runs/drive/report.html",
-        "runs/camvid_drive/report.json", "runs/nuscenes/checkpoints/last.ckpt",
+        "runs/adaptive/report.html", "runs/camvid_drive/report.json", "runs/nuscenes/checkpoints/last.ckpt",
     ):  # fmt: skip
         assert (tmp_path / path).is_file(), path
 

@@ -136,7 +136,10 @@ def plan_records(table: LatencyTable, camera: Camera, stopping: StoppingModel) -
                 "seen_m": round(seen_m, 2),
                 "supported_mps": round(
                     stopping.supported_speed_mps(
-                        seen_m, bound_s, stopping.reaction_s(bound_s, interval_s), stopping.braking_mps2()
+                        seen_m,
+                        stopping.answer_s(bound_s, interval_s),
+                        stopping.reaction_s(bound_s, interval_s),
+                        stopping.braking_mps2(),
                     ),
                     3,
                 ),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import perception
+from perception.commands.drive_policy import make_policy
 from perception.console import console, track, warn
 from perception.errors import InputError
 from perception.files import write_json
@@ -20,7 +21,7 @@ from perception.geometry.size import parse_size
 from perception.runtime.engine import TorchEngine, load_engine
 from perception.runtime.loop import PACES, DriveLoop, FrameResult
 from perception.runtime.record import Record, frame_record, summarise
-from perception.runtime.resolution import FixedPolicy, Policy, parse_policy
+from perception.runtime.resolution import Policy, parse_policy
 from perception.runtime.signals import stop_on_signals
 from perception.runtime.source import Source, open_source
 from perception.runtime.speed import PoseSpeed, SpeedSource, parse_speed
@@ -38,6 +39,9 @@ def main(
     camera: str = "CAM_FRONT",
     fps: float = 12.0,
     max_frames: int | None = None,
+    calibration: Path | None = None,
+    focal_px: float | None = None,
+    min_height_px: float = 20.0,
     deadline_ms: float | None = None,
     pace: str = "none",
     score: float = 0.3,
@@ -62,11 +66,17 @@ def main(
         out: folder for the results; must be new or empty unless --overwrite true.
         speed: m/s ('13.9'), '50km/h', '30mph', a CSV file with timestamp_us (or seconds) and speed_mps, or
             'pose' (from the source), 'can' (CAN bus data beside a nuScenes scene) or can:FILE.
-        policy: which resolution to run at: fixed:HEIGHTxWIDTH.
+        policy: which resolution to run at: fixed:HEIGHTxWIDTH, or adaptive: chosen for every frame so that the
+            vehicle sees far enough to stop and the answer is in time. adaptive:eco takes the quickest such plan.
         camera: nuScenes camera, or all for a mosaic of the six.
         fps: frame rate of a folder of images and of the world.
         max_frames: stop after this many frames of each camera.
-        deadline_ms: limit of a frame's latency; default the frame interval, divided by the number of cameras.
+        calibration: latencies of this device, from perception calibrate, for the adaptive policy; without it they
+            are taken from a few frames.
+        focal_px: focal length in pixels, for the adaptive policy on a source without calibration.
+        min_height_px: height in network pixels at which the model still sees a hazard, for the adaptive policy.
+        deadline_ms: limit of a frame's latency; default the frame interval, divided by the number of cameras, or
+            what the adaptive policy demands.
         pace: none: every frame in turn, however long it takes; camera: at the rate of capture, where the newest
             frame wins and what is late is replaced at its deadline by the last answer, moved by ego motion. The
             video is then drawn after the drive, and without it the report has no key frames.
@@ -89,9 +99,6 @@ def main(
     wanted = parse_policy(policy)
     if pace not in PACES:
         raise InputError(f"unknown pace {pace!r}; use {' or '.join(PACES)}")
-    if wanted.plan is None:
-        raise InputError(f"policy {policy!r} needs calibrated latencies")
-    chosen_policy = FixedPolicy(wanted.plan)
     world_size = parse_size(size)
     _check_out(out, overwrite)
     figures = _read_metrics(metrics)
@@ -101,7 +108,11 @@ def main(
         warn("this source does not know the vehicle's speed; going on without it (give one with --speed)")
     with console.status(f"loading {model}"):
         engine = load_engine(model, device, precision, score, compile)
-        loop = DriveLoop(frames, chosen_speed, chosen_policy, engine, deadline_ms, pace=pace)
+    driving = make_policy(wanted, frames, engine, calibration, focal_px, min_height_px)
+    with console.status("warming up"):
+        loop = DriveLoop(
+            frames, chosen_speed, driving.policy, engine, deadline_ms, pace=pace, monitor=driving.monitor
+        )  # fmt: skip
         loop.warm_up()
 
     from perception.commands.drive_pictures import pictures
@@ -129,7 +140,7 @@ def main(
 
     summary = summarise(records, chosen_speed.name, loop.record)
     _warn_about_gaps(summary, frames, chosen_speed)
-    run = _run_facts(model, frames, chosen_policy, chosen_speed, engine, loop)
+    run = _run_facts(model, frames, driving.policy, chosen_speed, engine, loop) | dict(driving.facts)
     run |= {"heads": heads, "score": score, "video": VIDEO if video else None}
     report = {"format": 1, "summary": summary, "run": run, "frames": records}
     if figures:

@@ -7,6 +7,7 @@ from perception.runtime.calibration import QUIET, frames_for, make_table, measur
 from perception.runtime.drift import DriftMonitor
 from perception.runtime.engine import Engine
 from perception.runtime.latency import LatencyTable, make_key
+from perception.runtime.plan import MIN_SIDE_PX, SCALES
 from perception.runtime.resolution import AdaptivePolicy
 from perception.runtime.sight import build_plans, seen_range_m
 from perception.runtime.stopping import StoppingModel
@@ -41,9 +42,10 @@ def adaptive_policy(
 def provisional_table(engine: Engine, camera: Camera, stopping: StoppingModel) -> LatencyTable:
     """Latencies of the default plans from a handful of frames: enough to try the policy, not to rely on it.
 
-    They are taken back to back at a miss rate of :data:`PROVISIONAL_MISS_RATE`.
+    Rungs that would be too small for a network are left out. They are taken back to back at a miss rate of :data:`PROVISIONAL_MISS_RATE`.
     """
-    plans = build_plans(camera.size, camera=camera, stopping=stopping)
+    rungs = [scale for scale in SCALES if scale * min(camera.size) >= MIN_SIDE_PX + 4] or [1.0]
+    plans = build_plans(camera.size, rungs, camera=camera, stopping=stopping)
     condition = next(each for each in QUIET if not each.paced)
     measured = measure(engine, plans, camera.size, frames_for(PROVISIONAL_MISS_RATE), [condition])
     return make_table(measured, [condition.name], PROVISIONAL_MISS_RATE, make_key(engine.info, camera.size))

@@ -104,10 +104,9 @@ class AdaptivePolicy:
     """The plan that sees far enough to stop and answers soon enough to matter.
 
     Each plan is checked as it stands: the range that the speed requires must not exceed the range that the plan
-    sees, and its latency must keep within the deadline (see :class:`StoppingModel`). Among the safe ones
-    ``quality`` takes the one with the most pixels and ``eco`` the quickest; plans with a fovea wait until no
-    uniform one is safe. Where none is, the plan with the highest supported speed runs and the decision says
-    ``degraded``.
+    sees, and its answer must keep within the deadline (see :class:`StoppingModel`). Among the safe ones
+    ``quality`` takes the most useful one and ``eco`` the quickest; plans with a fovea wait until no uniform one is
+    safe. Where none is, the plan with the highest supported speed runs and the decision says ``degraded``.
 
     What safety needs happens at once. Relaxing to a plan that is merely better needs that it has been safe for
     ``dwell_s`` at a speed that lies ``band_mps`` higher.
@@ -117,6 +116,7 @@ class AdaptivePolicy:
         seen_m: range at which each plan sees a hazard, see :func:`perception.runtime.sight.seen_range_m`.
         latencies: asked at every choice, so that a drift takes effect at once.
         mode: ``quality`` or ``eco``.
+        utility: of each plan, such as the model's accuracy at it where nothing moves; by default its pixels.
         sigmas: how many standard deviations of the speed are added to it.
         stale_s: a speed measured longer ago counts as unknown.
         unmeasured_mps2: acceleration that is reckoned with since the speed was measured, where it is larger
@@ -138,6 +138,7 @@ class AdaptivePolicy:
         sigmas: float = 2.0,
         stale_s: float = 0.5,
         unmeasured_mps2: float = 2.0,
+        utility: Sequence[float] | None = None,
     ) -> None:
         if mode not in MODES:
             raise InputError(f"unknown mode {mode!r} of the adaptive policy; use {' or '.join(MODES)}")
@@ -146,6 +147,9 @@ class AdaptivePolicy:
         for name, value in (("dwell_s", dwell_s), ("band_mps", band_mps), ("sigmas", sigmas), ("stale_s", stale_s)):
             if not 0 <= value < math.inf:
                 raise InputError(f"{name} {value:g} is not a non-negative number")
+        if utility is not None and (len(utility) != len(plans) or not all(map(math.isfinite, utility))):
+            raise InputError(f"utility {list(utility)} must be one finite number for each of {len(plans)} plans")
+        self._utility = [float(plan.pixels) for plan in plans] if utility is None else list(map(float, utility))
         self.plans = tuple(plans)
         self.name = "adaptive" if mode == "quality" else f"adaptive:{mode}"
         self.mode = mode
@@ -174,11 +178,9 @@ class AdaptivePolicy:
         if friction is not None and not 0 <= friction < math.inf:
             friction = None
         braking = stopping.braking_mps2(grade, friction)
-        bounds = [self._latencies.bound_ms(plan) / 1e3 for plan in self.plans]
-        reactions = [
-            stopping.reaction_s(bound, self._latencies.interval_ms(plan) / 1e3)
-            for plan, bound in zip(self.plans, bounds, strict=True)
-        ]
+        times = [(self._latencies.bound_ms(plan) / 1e3, self._latencies.interval_ms(plan) / 1e3) for plan in self.plans]
+        bounds = [stopping.answer_s(*each) for each in times]
+        reactions = [stopping.reaction_s(*each) for each in times]
         safe = self._safe(speed, braking, bounds, reactions)
         chosen, reason, degraded = self._pick(state.timestamp_us, speed, braking, bounds, reactions, safe)
         self._current = chosen
@@ -207,9 +209,8 @@ class AdaptivePolicy:
 
     def _rank(self, i: int, bounds: Sequence[float]) -> tuple[bool, float, float]:
         """Smaller is better: uniform plans first, then by utility or by cost."""
-        plan = self.plans[i]
-        merit = -float(plan.pixels) if self.mode == "quality" else bounds[i]
-        return (plan.fovea is not None, merit, bounds[i])
+        merit = -self._utility[i] if self.mode == "quality" else bounds[i]
+        return (self.plans[i].fovea is not None, merit, bounds[i])
 
     def _best(self, safe: Sequence[int], bounds: Sequence[float]) -> int:
         return min(safe, key=lambda i: self._rank(i, bounds))

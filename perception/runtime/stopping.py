@@ -68,14 +68,19 @@ class StoppingModel:
         share = min(self.deceleration_mps2 / GRAVITY_MPS2, grip)
         return GRAVITY_MPS2 * (share * math.cos(grade_rad) + math.sin(grade_rad))
 
-    def reaction_s(self, latency_s: float, interval_s: float) -> float:
-        """From the hazard's first visibility to full braking.
+    def answer_s(self, latency_s: float, interval_s: float) -> float:
+        """From capture to answer: a network that is slower than the camera lets a picture wait, up to one interval.
 
         Args:
-            latency_s: from capture to answer.
-            interval_s: between two answers; at least the camera's.
+            latency_s: from the compressed picture to the answer, for a network that is free.
+            interval_s: between two answers when pictures follow each other.
         """
-        return self.confirmations * max(interval_s, self.camera_interval_s) + latency_s + self.actuation_s
+        return latency_s + (self.camera_interval_s if interval_s > self.camera_interval_s else 0.0)
+
+    def reaction_s(self, latency_s: float, interval_s: float) -> float:
+        """From the hazard's first visibility to full braking; the arguments are those of :meth:`answer_s`."""
+        wait_s = self.confirmations * max(interval_s, self.camera_interval_s)
+        return wait_s + self.answer_s(latency_s, interval_s) + self.actuation_s
 
     def required_range_m(self, speed_mps: float, reaction_s: float, braking_mps2: float) -> float:
         """Distance at which a hazard must be seen to stop before it; infinite where the vehicle cannot stop."""
@@ -90,7 +95,12 @@ class StoppingModel:
     def supported_speed_mps(
         self, seen_range_m: float, latency_s: float, reaction_s: float, braking_mps2: float
     ) -> float:
-        """Highest speed at which what is seen suffices and the answer is in time; 0 where there is none."""
+        """Highest speed at which what is seen suffices and the answer is in time; 0 where there is none.
+
+        Args:
+            latency_s: from capture to answer, see :meth:`answer_s`.
+            reaction_s: see :meth:`reaction_s`.
+        """
         spare_m = min(seen_range_m, self.appear_range_m) - self.standoff_m
         if spare_m <= 0 or braking_mps2 <= 0 or not latency_s <= self.max_answer_s:
             return 0.0

@@ -23,17 +23,19 @@ Window = tuple[int, int, int, int]
 class MultiResolution(MultiTask):
     """Every step trains one rung of the ladder and the largest rung, which teaches it.
 
-    Pictures come whole. The student sees a window that has ``size`` pixels at its rung's scale, or the whole
-    picture where that is smaller, as in the car; the teacher is the same network on a window of ``size`` pixels
-    at the largest scale inside it. Both learn from the labels; besides, the student's class probabilities are
-    drawn to the teacher's, averaged over the student's pixels, where both look. So each rung sees its own
-    context, and every step costs the same.
+    Pictures come whole. The student sees a window that has at least ``size`` pixels at its rung's scale and covers at
+    least the share ``context`` of the picture each way, or the whole picture where that is smaller. The teacher is
+    the same network on such a window at the largest scale, inside the student's. Both learn from the labels;
+    besides, the student's class probabilities are drawn to the teacher's, averaged over the student's pixels, where
+    both look. So each rung sees as much of the scene as its cost allows.
 
     Papers: Resolution Switchable Networks - arXiv 2007.09558 (norms per resolution, distillation between
     resolutions); Distilling the Knowledge in a Neural Network - arXiv 1503.02531.
 
     Args:
-        size: ``[height, width]`` of a window in network pixels; multiples of 32 keep the network from padding.
+        size: least ``[height, width]`` of a window in network pixels; multiples of 32 keep the network from padding.
+        context: least share of the picture that a window covers each way. A rung whose windows are small against the
+            picture does not learn what the whole looks like.
         scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
         distill: weight of the distillation; 0 trains on labels alone.
         temperature: of both softmaxes in the distillation.
@@ -50,6 +52,7 @@ class MultiResolution(MultiTask):
         scales: list[float],
         distill: float = 1.0,
         temperature: float = 1.0,
+        context: float = 0.5,
         heads: list[str] | None = None,
         model_options: dict[str, Any] | None = None,
         pretrained: bool | str = False,
@@ -70,6 +73,8 @@ class MultiResolution(MultiTask):
     ) -> None:
         if distill < 0 or temperature <= 0:
             raise InputError(f"distill {distill:g} must not be negative and temperature {temperature:g} be positive")
+        if not 0 < context <= 1:
+            raise InputError(f"context {context:g} must lie above 0 and up to 1")
         if len(size) != 2 or min(size) < 32:
             raise InputError(f"size {size} must be [height, width] of at least 32 pixels each")
         super().__init__(
@@ -81,26 +86,35 @@ class MultiResolution(MultiTask):
             raise InputError(f"training over a ladder needs a multitask_* model, not {model}")
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
-        self.distill, self.temperature = distill, temperature
+        self.distill, self.temperature, self.context = distill, temperature, context
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
     def run_at(self, scale: float, image: Tensor) -> dict[str, Any]:
         self.model.select_scale(scale)
         return self.forward(image)
 
+    def _window_size(self, picture: tuple[int, int], scale: float) -> tuple[int, int]:
+        """Network pixels of a window at a rung, in multiples of 32 beyond the least size."""
+        sides = [
+            max(least, 32 * round(self.context * scale * whole / 32))
+            for least, whole in zip(self.size, picture, strict=True)
+        ]
+        return sides[0], sides[1]
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         picture = (batch.image.shape[-2], batch.image.shape[-1])
         top_scale = self.scales[-1]
         scale = self.scales[int(torch.randint(len(self.scales), ()))]
-        seen, shown = student_window(picture, self.size, scale)
+        seen, shown = student_window(picture, self._window_size(picture, scale), scale)
         student = batch_window(batch, seen, shown)
         outputs = self.run_at(scale, student.image)
         total = self.balance(self._checked(self.losses(outputs, student)))
         self.log(f"train/{_key(scale)}/loss", total.detach(), batch_size=len(batch))
         if scale < top_scale:
-            inner = teacher_window(seen, self.size, top_scale)
-            height = min(self.size[0], round(inner[2] * top_scale))
-            width = min(self.size[1], round(inner[3] * top_scale))
+            largest = self._window_size(picture, top_scale)
+            inner = teacher_window(seen, largest, top_scale)
+            height = min(largest[0], round(inner[2] * top_scale))
+            width = min(largest[1], round(inner[3] * top_scale))
             teacher = batch_window(batch, inner, (height, width))
             taught = self.run_at(top_scale, teacher.image)
             total = total + self.balance(self._checked(self.losses(taught, teacher)))

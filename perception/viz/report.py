@@ -60,12 +60,13 @@ def render_report(
     run, summary, frames = report["run"], report["summary"], report["frames"]
     body = [
         _header(run),
-        _tiles(summary),
+        _tiles(summary, is_adaptive(frames)),
         _accuracy(metrics),
         _shots(pictures, wide=len(summary["cameras"]) > 1),
         _latency(frames, summary),
         _speed(frames, summary),
         _tables(summary),
+        _plans(run.get("plans")),
         _skipped(frames),
         '<div class="two">',
         _legend(labels, heads),
@@ -99,7 +100,7 @@ def _header(run: Mapping[str, Any]) -> str:
     )
 
 
-def _tiles(summary: Mapping[str, Any]) -> str:
+def _tiles(summary: Mapping[str, Any], adaptive: bool) -> str:
     latency, deadline, speed = summary["latency"], summary["deadline"], summary["speed"]
     late = deadline["missed_share"] or 0.0
     over = latency["p99_ms"] is not None and latency["p99_ms"] > deadline["ms"]
@@ -107,16 +108,26 @@ def _tiles(summary: Mapping[str, Any]) -> str:
     spread = "" if mean is None else f"{speed['min_mps'] * 3.6:.0f} to {speed['max_mps'] * 3.6:.0f} km/h"
     if speed["unknown"]:
         spread += f"{', ' if spread else ''}unknown for {speed['unknown']} frames"
-    skipped = summary["skipped"]
+    skipped, plans = summary["skipped"], summary["plan"]
+    second = (
+        "frames skipped", str(skipped), "could not be read" if skipped else "every frame could be read",
+        "warn" if skipped else "good",
+    )  # fmt: skip
+    if adaptive:
+        degraded = summary["degraded"]
+        second = ("frames degraded", str(degraded), "no plan was safe" if degraded else "a plan was safe throughout",
+                  "bad" if degraded else "good")  # fmt: skip
+    over_note = "own deadline" if adaptive else _ms(deadline["ms"])
     tiles = [
-        ("frames answered", str(summary["answered"]), f"of {summary['frames']}", ""),
-        ("frames skipped", str(skipped), "could not be read" if skipped else "every frame could be read",
-         "warn" if skipped else "good"),
-        ("plan", " · ".join(summary["plan"]) or "–", _shares(summary["plan"]), ""),
+        ("frames answered", str(summary["answered"]),
+         f"of {summary['frames']}" + (f", {summary['dropped']} dropped" if summary.get("dropped") else ""), ""),
+        second,
+        ("plan" if len(plans) < 2 else "most used plan", max(plans, key=lambda name: plans[name], default="–"),
+         _shares(plans), ""),
         ("mean speed", "–" if mean is None else f"{mean * 3.6:.0f} km/h", spread, ""),
         ("median latency", _ms(latency["p50_ms"]), f"mean {_ms(latency['mean_ms'])}", ""),
         ("p99 latency", _ms(latency["p99_ms"]), f"max {_ms(latency['max_ms'])}", "warn" if over else "good"),
-        ("deadline missed", f"{late:.1%}", f"{deadline['missed']} frames over {_ms(deadline['ms'])}",
+        ("deadline missed", f"{late:.1%}", f"{deadline['missed']} frames over {over_note}",
          "good" if not late else "warn" if late < 0.5 else "bad"),
         ("frames per second", "–" if summary["fps"] is None else f"{summary['fps']:.1f}", "loop, without drawing", ""),
     ]  # fmt: skip
@@ -132,7 +143,8 @@ def _shares(plans: Mapping[str, int]) -> str:
     total = sum(plans.values())
     if len(plans) < 2:
         return f"all {total} answered frames" if total else "no frames"
-    return ", ".join(f"{count / total:.0%} {name}" for name, count in plans.items())
+    ranked = sorted(plans.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count / total:.0%} {name}" for name, count in ranked)
 
 
 def _accuracy(metrics: Mapping[str, Any] | None) -> str:
@@ -280,6 +292,21 @@ def _tables(summary: Mapping[str, Any]) -> str:
     return "".join([*parts, "</section>"])
 
 
+def _plans(plans: Sequence[Mapping[str, Any]] | None) -> str:
+    """What the adaptive policy knew of its plans when the drive began."""
+    if not plans:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(plan['name'])}</td><td>{plan['seen_m']:.0f} m</td><td>{_ms(plan['bound_ms'])}</td>"
+        f"<td>{_ms(plan['interval_ms'])}</td></tr>"
+        for plan in plans
+    )
+    return (
+        '<section><h2>Plans</h2><div class="scroll"><table><thead><tr><th>plan</th><th>sees</th><th>latency bound</th>'
+        f"<th>interval</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
 def _quantile_table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
     columns = {"mean_ms": "mean", "p50_ms": "p50", "p90_ms": "p90", "p99_ms": "p99", "max_ms": "max"}
     head = "".join(f"<th>{name}</th>" for name in columns.values())
@@ -333,20 +360,24 @@ def _legend(labels: LabelSet | None, heads: Sequence[str]) -> str:
 
 def _details(run: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_detail(value))}</dd>" for name, value in run.items()
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_detail(value))}</dd>"
+        for name, value in run.items()
+        if name != "plans"
     )
     return f"<section><h2>Run</h2><dl>{rows}</dl></section>"
 
 
 def _detail(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_detail(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "–" if value is None else str(value)
 
 

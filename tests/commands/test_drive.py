@@ -127,7 +127,7 @@ def test_an_earlier_run_is_kept_unless_told_otherwise(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--policy", "adaptive"), "policy 'adaptive' needs calibrated latencies"),
+        (("--policy", "adaptive:best"), "unknown mode 'best' of the adaptive policy"),
         (("--policy", "fixed:0x640"), "size '0x640'"),
         (("--speed", "can"), "speed 'can' is not available"),
         (("--speed", "none.csv"), "speed log none.csv does not exist"),
@@ -256,3 +256,86 @@ def test_the_real_keyframe_drives_on_six_cameras(tmp_path: Path) -> None:
     assert report["summary"]["skipped"] == 0
     speeds = [frame["speed"]["mps"] for frame in report["frames"]]
     assert all(5 < speed < 15 for speed in speeds)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    folder = tmp_path / "street"
+    folder.mkdir()
+    for index in range(24):
+        image = np.full((144, 256, 3), 200, np.uint8)
+        image[72:] = 60 + index
+        Image.fromarray(image).save(folder / f"{index:02}.jpg")
+    log = "seconds,speed_mps\n0,0\n0.5,0\n1.0,25\n2.0,25\n"
+    (tmp_path / "speed.csv").write_text(log)
+    return folder
+
+
+ADAPTIVE = ("--policy", "adaptive", "--min_height_px", "2", "--video", "false")
+
+
+def test_the_adaptive_policy_follows_the_speed(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert drive(street, out, *ADAPTIVE, "--speed", str(tmp_path / "speed.csv"), "--focal_px", "200") == 0
+    assert "latencies are provisional" in " ".join(capsys.readouterr().err.split())
+    report = json.loads((out / "report.json").read_text())
+    assert report["run"]["policy"] == "adaptive"
+    assert report["run"]["calibration"] == "provisional"
+    names = {plan["name"] for plan in report["run"]["plans"]}
+    standing, fast = report["frames"][2], report["frames"][20]
+    assert standing["plan"]["name"] == "144x256"
+    assert standing["deadline"]["ms"] == 1000
+    assert 25 <= fast["decision"]["speed_mps"] < 26  # a third of a second after the log's row
+    assert fast["deadline"]["ms"] == pytest.approx(1500 / fast["decision"]["speed_mps"], abs=0.01)
+    assert fast["decision"]["required_m"] > 60
+    for frame in report["frames"]:
+        assert frame["plan"]["name"] in names
+        decision = frame["decision"]
+        assert decision["degraded"] or decision["required_m"] <= decision["seen_m"]
+    page = (out / "report.html").read_text()
+    for expected in ("range that the speed requires", "Plans", "frames degraded", "deadline"):
+        assert expected in page
+
+
+def test_a_calibration_serves_the_machine_that_it_was_made_on(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "latency.json"
+    arguments = [
+        "--native",
+        "144x256",
+        "--miss_rate",
+        "0.5",
+        "--fps",
+        "200",
+        "--focal_px",
+        "200",
+        "--min_height_px",
+        "2",
+    ]
+    assert main(["calibrate", "--model", "gray", "--out", str(table), *arguments]) == 0
+    out = tmp_path / "out"
+    driving = (*ADAPTIVE, "--speed", "5", "--focal_px", "200", "--calibration", str(table))
+    assert drive(street, out, *driving) == 0
+    assert "provisional" not in capsys.readouterr().err
+    assert json.loads((out / "report.json").read_text())["run"]["calibration"] == str(table)
+    assert drive(street, tmp_path / "other", *driving, "--precision", "bf16") == 2
+    assert "measured with precision 'fp32', but this run has 'bf16'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--calibration", "none.json"), "--calibration is for --policy adaptive"),
+        (("--policy", "adaptive", "--calibration", "none.json", "--focal_px", "9"), "none.json does not exist"),
+        (("--policy", "adaptive", "--focal_px", "-1"), "focal_px -1 is not a positive number"),
+        (("--policy", "adaptive", "--min_height_px", "0"), "min_height_px 0 is not a positive number"),
+    ],
+)
+def test_bad_adaptive_options(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert drive(street, tmp_path / "out", *arguments) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -67,7 +67,9 @@ def test_what_is_chosen_is_safe_or_said_to_be_degraded(
         assert decision.plan in policy.plans
         assert decision.speed_mps is not None
         assert decision.deadline_ms is not None
-        latency_ms = policy._latencies.bound_ms(decision.plan)
+        latencies = policy._latencies
+        latency_s, interval_s = latencies.bound_ms(decision.plan) / 1e3, latencies.interval_ms(decision.plan) / 1e3
+        latency_ms = STOPPING.answer_s(latency_s, interval_s) * 1e3
         safe = decision.required_m <= decision.seen_m and latency_ms <= decision.deadline_ms  # type: ignore[operator]
         assert safe is not decision.degraded
         known = state.speed_mps is not None and state.speed_mps >= 0 and math.isfinite(state.speed_mps)
@@ -138,7 +140,7 @@ def test_a_speed_just_below_the_bound_does_not_relax() -> None:
     latencies = Proportional(120)
     policy = make(latencies, UNIFORM, dwell_s=0.0, band_mps=1.0)
     top = UNIFORM[-1]
-    limit = STOPPING.tolerance_m / (latencies.bound_ms(top) / 1e3)
+    limit = STOPPING.tolerance_m / STOPPING.answer_s(latencies.bound_ms(top) / 1e3, latencies.interval_ms(top) / 1e3)
     policy.choose(at(limit + 1.0, 0.0))
     assert policy.choose(at(limit - 0.5, 1.0)).plan != top
     assert policy.choose(at(limit - 1.5, 2.0)).plan == top
@@ -170,6 +172,25 @@ def test_uncertainty_age_and_acceleration_raise_the_speed() -> None:
     assert policy.choose(at(10.0, speed_age_s=0.2)).speed_mps == pytest.approx(10.4)
     assert policy.choose(at(10.0, speed_age_s=0.2, acceleration_mps2=4.0)).speed_mps == pytest.approx(10.8)
     assert policy.choose(at(45.0)).speed_mps == 45.0
+
+
+def test_utility_decides_among_safe_plans() -> None:
+    utility = [1.0, 2.0, 5.0, 4.0, 3.0, 2.5]
+    assert make(Proportional(1), UNIFORM, utility=utility).choose(at(2.0)).plan == UNIFORM[2]
+    assert make(Proportional(1), UNIFORM, utility=utility, mode="eco").choose(at(2.0)).plan == UNIFORM[0]
+    with pytest.raises(InputError, match="utility"):
+        make(Proportional(1), UNIFORM, utility=[1.0, math.nan])
+
+
+def test_a_network_slower_than_the_camera_lets_pictures_wait() -> None:
+    def supported(ms: float) -> float:
+        plan = UNIFORM[-1]
+        decision = make(Proportional(1, **{plan.name: ms}), (plan,)).choose(at(1.0))
+        assert decision.supported_mps is not None
+        return decision.supported_mps
+
+    assert supported(80) == pytest.approx(STOPPING.tolerance_m / 0.080)
+    assert supported(90) == pytest.approx(STOPPING.tolerance_m / (0.090 + 1 / 12))
 
 
 def test_a_banned_plan_is_left_at_once() -> None:

@@ -51,6 +51,7 @@ def test_the_supported_speed_is_where_the_bounds_are_met(
 ) -> None:
     model = StoppingModel(appear_range_m=appear_m)
     reaction = model.reaction_s(latency_s, interval_s)
+    latency_s = model.answer_s(latency_s, interval_s)
     speed = model.supported_speed_mps(seen_m, latency_s, reaction, braking)
 
     def safe(v: float) -> bool:

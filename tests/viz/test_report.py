@@ -103,7 +103,7 @@ def test_the_report_is_whole_and_loads_nothing(tmp_path: Path) -> None:
     assert checker.tags.count("img") == 1
     for expected in (
         "net & co", "frames/<a>", "<b>3</b>.png", "does not <decode>", "deadline 50.0 ms", "0.931", "<sky>",
-        "bicyclist", "32x64 · 64x128", "Skipped frames (1)", "36 km/h", "frame 5 · 0.50 s",
+        "bicyclist", "most used plan", "Skipped frames (1)", "36 km/h", "frame 5 · 0.50 s",
     ):  # fmt: skip
         assert expected in text, expected
     assert "drivable area" not in text  # a head that the model does not have
