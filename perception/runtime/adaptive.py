@@ -42,7 +42,8 @@ def adaptive_policy(
 def provisional_table(engine: Engine, camera: Camera, stopping: StoppingModel) -> LatencyTable:
     """Latencies of the default plans from a handful of frames: enough to try the policy, not to rely on it.
 
-    Rungs that would be too small for a network are left out. They are taken back to back at a miss rate of :data:`PROVISIONAL_MISS_RATE`.
+    Rungs that would be too small for a network are left out. The frames are taken back to back at a miss rate of
+    :data:`PROVISIONAL_MISS_RATE`.
     """
     rungs = [scale for scale in SCALES if scale * min(camera.size) >= MIN_SIDE_PX + 4] or [1.0]
     plans = build_plans(camera.size, rungs, camera=camera, stopping=stopping)
