@@ -23,7 +23,10 @@ COMMANDS = {
     "calibrate": "measure how long each plan takes on this device",
     "bench": "side-by-side timings with ratios",
 }
-SUBCOMMANDS = {("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives"}
+SUBCOMMANDS = {
+    ("bench", "loop"): "what the real-time loop costs besides the network",
+    ("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives",
+}
 """Commands of two words with options of their own; the module's name joins the words."""
 
 

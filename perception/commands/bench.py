@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -31,7 +31,7 @@ def main(
     """Time things against each other.
 
     The contestants take turns, round after round, so that a machine whose speed drifts treats them alike; the
-    ratio is the median of the ratios of each round. `perception bench stream` has options of its own.
+    ratio is the median of the ratios of each round. `perception bench loop` and `stream` have options of their own.
 
     Args:
         what: ``multitask``: all heads against the semantic head alone and against four separate models.
@@ -43,7 +43,7 @@ def main(
         precision: for ``train``: ``32-true`` or ``bf16-mixed``.
     """
     if what not in WHAT:
-        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, stream")
+        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, loop, stream")
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, got {rounds}")
     height_width = parse_size(size)
@@ -71,7 +71,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def take_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each call: every contestant once a round, after one round that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for number in track(range(rounds + 1), "timing"):

@@ -132,6 +132,7 @@ class RealTimeDrive:
 
     def _capture(self) -> None:
         self._ready.wait()
+        started_s = self._clock()
         try:
             while not self._stop.is_set():
                 self._sleep_until(self._pacer.read_at_s)
@@ -139,6 +140,8 @@ class RealTimeDrive:
                 frame = next(self._source, None)
                 if frame is None or self._stop.is_set():
                     break
+                if frame.arrived_s is not None and frame.arrived_s < started_s:
+                    continue  # a live picture that came while plans were being prepared
                 captured_s, ready_s = self._pacer.captured(frame, begun_s, self._clock())
                 self._sleep_until(ready_s)
                 item = Captured(self.captured, frame, captured_s, ready_s)

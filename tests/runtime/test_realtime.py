@@ -6,9 +6,11 @@ clock beside the publisher.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception.runtime.loop import DriveLoop, FrameResult, Publication, Status
-from perception.runtime.plan import Plan, uniform_plan
+from perception.runtime.plan import Plan, ladder, uniform_plan
 from perception.runtime.resolution import Decision, FixedPolicy, VehicleState
 from perception.runtime.sight import assumed_camera
 from perception.runtime.source import Frame
@@ -355,6 +357,27 @@ def test_live_pictures_are_driven_as_they_come() -> None:
     assert all(result.index < 60 for result in results)
 
 
+def test_live_pictures_that_came_before_the_start_are_passed_over() -> None:
+    source = LiveSource(interval_s=0.01)
+    engine = Engine()
+    loop = drive(source, engine)
+    for index in range(3):
+        source.push(PICTURE, index)
+    loop.warm_up()
+    assert [name for _, name in engine.warmed] == ["MainThread"]
+
+    def feed() -> None:
+        while not loop.record["captured"]:
+            source.push(PICTURE, 99)
+            time.sleep(0.005)
+        source.close()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    assert {result.frame.timestamp_us for result in collect(loop)} == {99}
+    feeder.join()
+
+
 def test_a_live_source_that_says_nothing_can_be_stopped() -> None:
     source = LiveSource()
     loop = drive(source, Engine())
@@ -409,16 +432,30 @@ def test_no_deadlock_whatever_stalls_fails_or_stops(
         assert indices == sorted(set(indices))
 
 
-@pytest.mark.slow
-def test_resident_memory_stays_flat_with_a_network() -> None:
-    """Plans that alternate, at the pace of the camera, with PyTorch on the CPU."""
-    import os
-    from pathlib import Path
+class Alternating:
+    """A plan after the other."""
 
+    name, plans = "alternating", ladder((180, 320), (0.25, 0.5, 1.0))
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def choose(self, state: VehicleState) -> Decision:
+        self.asked += 1
+        return Decision(self.plans[self.asked % len(self.plans)], "")
+
+
+class Wide(Camera):
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            yield Frame(np.zeros((180, 320, 3), np.uint8), frame.name, frame.timestamp_us, frame.channel)
+
+
+def network_engine(device: str) -> Any:
+    """PyTorch, with a network of one layer."""
     import torch
 
     from perception.runtime.engine import TorchEngine
-    from perception.runtime.plan import ladder
 
     class Small(torch.nn.Module):
         label_set = CAMVID
@@ -433,26 +470,39 @@ def test_resident_memory_stays_flat_with_a_network() -> None:
         def decode(self, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"semantic": outputs["logits"].argmax(1).to(torch.uint8)}
 
-    class Alternating:
-        name, plans = "alternating", ladder((180, 320), (0.25, 0.5, 1.0))
+    return TorchEngine(Small(), device)
 
-        def __init__(self) -> None:
-            self.asked = 0
 
-        def choose(self, state: VehicleState) -> Decision:
-            self.asked += 1
-            return Decision(self.plans[self.asked % len(self.plans)], "")
-
-    class Big(Camera):
-        def __iter__(self) -> Iterator[Frame]:
-            for frame in super().__iter__():
-                yield Frame(np.zeros((180, 320, 3), np.uint8), frame.name, frame.timestamp_us, frame.channel)
+@pytest.mark.slow
+def test_resident_memory_stays_flat_with_a_network() -> None:
+    """Plans that alternate, at the pace of the camera."""
 
     def resident_mib() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    loop = drive(Big([True] * 900, 0.005), TorchEngine(Small(), "cpu"), policy=Alternating())
+    loop = drive(Wide([True] * 900, 0.005), network_engine("cpu"), policy=Alternating())
     loop.warm_up()
     marks = [resident_mib() for result in loop if result.index % 50 == 0]
     assert len(marks) > 5
     assert max(marks[len(marks) // 2 :]) - marks[1] < 16
+
+
+@pytest.mark.gpu
+def test_nothing_is_allocated_on_the_gpu_after_the_warm_up() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    engine = network_engine("cuda")
+    loop = drive(Wide([True] * 200, 0.005), engine, policy=Alternating())
+    loop.warm_up()
+    graphs = engine.info["cuda_graphs"]
+    assert graphs == 3
+    counts = [
+        (stats["allocation.all.allocated"], stats["segment.all.allocated"], stats["reserved_bytes.all.current"])
+        for result in loop
+        if (stats := torch.cuda.memory_stats()) and result.prediction is not None
+    ]
+    assert len(counts) > 20
+    assert len(set(counts)) == 1
+    assert engine.info["cuda_graphs"] == graphs
