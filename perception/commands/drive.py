@@ -174,7 +174,11 @@ def show(result: dict[str, Any]) -> None:
     table.add_row(
         "latency p50 / p90 / p99 / max", " / ".join(ms(latency[f"{k}_ms"]) for k in ("p50", "p90", "p99", "max"))
     )
-    table.add_row("deadline", f"{ms(deadline['ms'])}, missed by {deadline['missed']} of {result['answered']} frames")
+    own = result["policy"].startswith("adaptive")
+    limit = "each frame's own" if own else ms(deadline["ms"])
+    table.add_row("deadline", f"{limit}, missed by {deadline['missed']} of {result['answered']} frames")
+    if own:
+        table.add_row("degraded", f"{result['degraded']} frames: no plan was safe")
     if len(result["cameras"]) > 1:
         for camera, values in result["cameras"].items():
             table.add_row(f"  {camera}", f"p50 {ms(values['p50_ms'])}, max {ms(values['max_ms'])}")
@@ -229,6 +233,8 @@ def _warn_about_gaps(summary: Record, source: Source, speed: SpeedSource) -> Non
     unknown = summary["speed"]["unknown"]
     if unknown and (source.has_speed or not isinstance(speed, PoseSpeed)):
         warn(f"the speed ({speed.name}) is unknown for {unknown} of {summary['frames']} frames")
+    if summary["loop"]["slips"]:
+        warn(f"the source was slower than the camera's pace, and was waited for {summary['loop']['slips']} times")
     if summary["skipped"]:
         warn(f"{summary['skipped']} of {summary['frames']} frames could not be read and were skipped")
 

@@ -126,17 +126,23 @@ def _tiles(summary: Mapping[str, Any], adaptive: bool) -> str:
          _shares(plans), ""),
         ("mean speed", "–" if mean is None else f"{mean * 3.6:.0f} km/h", spread, ""),
         ("median latency", _ms(latency["p50_ms"]), f"mean {_ms(latency['mean_ms'])}", ""),
-        ("p99 latency", _ms(latency["p99_ms"]), f"max {_ms(latency['max_ms'])}", "warn" if over else "good"),
+        ("p99 latency", _ms(latency["p99_ms"]), f"max {_ms(latency['max_ms'])}",
+         "" if adaptive else "warn" if over else "good"),
         ("deadline missed", f"{late:.1%}", f"{deadline['missed']} frames over {over_note}",
          "good" if not late else "warn" if late < 0.5 else "bad"),
         ("frames per second", "–" if summary["fps"] is None else f"{summary['fps']:.1f}", "loop, without drawing", ""),
     ]  # fmt: skip
     items = "".join(
-        f'<div class="tile"><span>{escape(name)}</span><b class="{style}">{escape(value)}</b>'
+        f'<div class="tile"><span>{escape(name)}</span><b class="{_look(style, value)}">{escape(value)}</b>'
         f"<small>{escape(note)}</small></div>"
         for name, value, note, style in tiles
     )
     return f'<div class="tiles">{items}</div>'
+
+
+def _look(style: str, value: str) -> str:
+    """CSS classes of a tile's figure: long ones are set smaller."""
+    return f"{style} long" if len(value) > 11 else style
 
 
 def _shares(plans: Mapping[str, int]) -> str:

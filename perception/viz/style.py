@@ -29,6 +29,7 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; padding: 14px 16px; min-width: 0; }
 .tile b { display: block; font-size: 25px; line-height: 1.25; font-weight: 650; letter-spacing: -0.02em;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.tile b.long { font-size: 18px; line-height: 1.75; }
 .tile span { color: var(--soft); font-size: 13px; } .tile small { color: var(--soft); font-size: 12px; display: block; }
 .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
 .shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px; }
