@@ -26,7 +26,7 @@ SMALLER = {
     "drive": "--max_frames 3",
     "models": "--size 64x64",
     "calibrate": "--miss_rate 0.5 --fps 100",
-    "bench": "--settle_s 0 --timing_frames 3 --resamples 20 --max_frames 4",
+    "bench": "--settle_s 0 --timing_frames 3 --resamples 20 --max_frames 4 --scales 0.5,1 --fovea false",
 }
 
 
