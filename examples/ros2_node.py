@@ -48,7 +48,7 @@ class PerceptionNode(Node):
         defaults = {"model": "", "latencies": "", "size": "360x640", "device": "auto", "rate_hz": 12.0}
         values = {name: self.declare_parameter(name, value).value for name, value in defaults.items()}
         self._camera: Camera | None = None
-        self._odometry: tuple[float, float] | None = None  # m/s and the time of its arrival
+        self._odometry: tuple[float, float, float] | None = None  # m/s, rad/s, and when they came
         self._height_m = self.declare_parameter("camera_height_m", 1.5).value
         self._source = LiveSource(interval_s=1.0 / values["rate_hz"])
         self._drivable = self.create_publisher(Image, "perception/drivable", qos_profile_sensor_data)
@@ -85,7 +85,10 @@ class PerceptionNode(Node):
         age_s = (self.get_clock().now().nanoseconds - stamp_ns) / 1e9
         # A stamp of another machine's clock says nothing about the age.
         age_s = age_s if 0 <= age_s < 1 else 0.0
-        self._source.push(bytes(message.data), stamp_ns // 1000, camera=self._camera, age_s=age_s)
+        turn = None if self._odometry is None else self._odometry[1]
+        self._source.push(
+            bytes(message.data), stamp_ns // 1000, camera=self._camera, yaw_rate_radps=turn, age_s=age_s
+        )  # fmt: skip
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         size = (message.height, message.width)
@@ -99,12 +102,12 @@ class PerceptionNode(Node):
         self._camera = Camera(np.array(message.k).reshape(3, 3), size, pose, model, distortion)
 
     def _on_odometry(self, message: Odometry) -> None:
-        self._odometry = (message.twist.twist.linear.x, time.monotonic())
+        self._odometry = (message.twist.twist.linear.x, message.twist.twist.angular.z, time.monotonic())
 
     def _speed(self) -> SpeedReading | None:
         if self._odometry is None:
             return None
-        speed_mps, arrived_s = self._odometry
+        speed_mps, _, arrived_s = self._odometry
         return SpeedReading(speed_mps, age_s=time.monotonic() - arrived_s)
 
     def _publish(self, publication: Publication) -> None:

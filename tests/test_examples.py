@@ -104,7 +104,7 @@ def test_the_node_answers_pictures(module: ModuleType) -> None:
     node.callbacks["camera_info"](
         Message(height=32, width=64, distortion_model="plumb_bob", d=[0.0] * 5, k=[50, 0, 32, 0, 50, 16, 0, 0, 1])
     )
-    node.callbacks["odometry"](Message(twist=Message(twist=Message(linear=Message(x=7.0)))))
+    node.callbacks["odometry"](Message(twist=Message(twist=Message(linear=Message(x=7.0), angular=Message(z=0.1)))))
     try:
         for attempt in range(2000):
             seconds, nanoseconds = divmod(time.time_ns(), 10**9)

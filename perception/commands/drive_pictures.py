@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from perception.console import track
@@ -48,7 +49,7 @@ class Pictures:
     def _redraw(self, source: Source, spool: PredictionSpool) -> None:
         last = max(self._kept)
         shown: dict[str, FrameResult] = {}  # what each camera's viewer still sees where a frame was dropped
-        for index, frame in zip(range(last + 1), track(source, "drawing", last + 1), strict=False):
+        for index, frame in enumerate(track(islice(source, last + 1), "drawing", last + 1)):
             if index in self._kept:
                 result, place = self._kept.pop(index)
                 prediction = None if place is None else spool.read(place)

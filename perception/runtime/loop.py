@@ -98,8 +98,10 @@ class DriveLoop:
     @property
     def record(self) -> dict[str, Any]:
         """The drive as a whole, JSON-able: ``pace``, ``stopped``, counts of frames, and events of the monitor."""
-        counts = dict.fromkeys(("dropped", "substituted", "warped", "stale", "slips", "unread"), 0)
-        counts = {"captured": self._taken, **counts} if self._drive is None else self._drive.record
+        counts: dict[str, float | None] = {"seconds": None, "captured": self._taken}
+        counts |= dict.fromkeys(("dropped", "substituted", "warped", "stale", "slips", "unread"), 0)
+        if self._drive is not None:
+            counts |= self._drive.record
         events = () if self._monitor is None else self._monitor.events
         drift = [event.record for event in events]
         return {"pace": self.pace, "stopped": self.stopped or "end", **counts, "drift": drift}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,9 @@ class Substitute:
     Args:
         index: of the frame.
         age_ms: since the capture of the picture that the answer is of.
-        distance_m: travelled since; ``None`` where it is not known, or the camera is not calibrated.
+        distance_m: travelled since; ``None`` where the speed or the turn is not known, or the camera is not
+            calibrated. Taking a turn for a straight line would move the road's markings further off than they are.
+        yaw_rad: turned since.
     """
 
     index: int
@@ -36,6 +39,7 @@ class Substitute:
     answer: Answer
     age_ms: float
     distance_m: float | None
+    yaw_rad: float
 
 
 class Publisher:
@@ -53,7 +57,7 @@ class Publisher:
         self._default_ms = deadline_ms
         self._stale_ms = stale_ms
         self._deadlines: dict[str, float] = {}
-        self._speeds: dict[str, float | None] = {}
+        self._motion: dict[str, tuple[float, float] | None] = {}  # m/s and rad/s
         self._pending: OrderedDict[int, tuple[Captured, float]] = OrderedDict()  # frame and its deadline, in seconds
         self._replaced: dict[int, Substitute] = {}
         self._last: dict[str, Answer] = {}
@@ -68,7 +72,10 @@ class Publisher:
     def decided(self, item: Captured, deadline_ms: float, speed_mps: float | None) -> None:
         """The network is about to work on a frame."""
         self._deadlines[item.frame.channel] = deadline_ms
-        self._speeds[item.frame.channel] = speed_mps
+        turn = item.frame.yaw_rate_radps
+        self._motion[item.frame.channel] = None
+        if speed_mps is not None and turn is not None and math.isfinite(turn):
+            self._motion[item.frame.channel] = (speed_mps, turn)
         if item.index in self._pending:
             self._pending[item.index] = (item, item.captured_s + deadline_ms / 1e3)
 
@@ -120,9 +127,11 @@ class Publisher:
             age_s = now_s - answer.captured_s
             if age_s * 1e3 > self._stale_ms:
                 continue
-            speed_mps = self._speeds.get(channel)
-            distance_m = None if speed_mps is None or answer.camera is None else speed_mps * age_s
-            self._replaced[index] = Substitute(index, channel, answer, age_s * 1e3, distance_m)
+            distance_m, yaw_rad = None, 0.0
+            motion = self._motion.get(channel)
+            if motion is not None and answer.camera is not None:
+                distance_m, yaw_rad = motion[0] * age_s, motion[1] * age_s
+            self._replaced[index] = Substitute(index, channel, answer, age_s * 1e3, distance_m, yaw_rad)
             found.append(self._replaced[index])
             self.substituted += 1
             self.warped += distance_m is not None

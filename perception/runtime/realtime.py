@@ -20,6 +20,9 @@ from perception.runtime.watchdog import Watchdog
 UNREAD = 64
 """Results that wait for whoever iterates; more are lost and counted, so that nobody slow holds the loop up."""
 
+SETTLE = 50
+"""Results after which what they left in memory is settled."""
+
 
 class RealTimeDrive:
     """One drive. Buffers are bounded, no thread waits for a slower one behind it, and all have ended with the drive.
@@ -69,11 +72,14 @@ class RealTimeDrive:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._last_index = 0
+        self._handed_out = 0
+        self._started_s = self._ended_s = 0.0
 
     @property
-    def record(self) -> dict[str, int]:
-        """Counts so far, JSON-able."""
+    def record(self) -> dict[str, float]:
+        """Counts so far, and the seconds that the drive took; JSON-able."""
         return {
+            "seconds": round(self._ended_s - self._started_s, 3),
             "captured": self.captured,
             "dropped": self._waiting.dropped,
             "substituted": self._publisher.substituted,
@@ -132,7 +138,6 @@ class RealTimeDrive:
 
     def _capture(self) -> None:
         self._ready.wait()
-        started_s = self._clock()
         try:
             while not self._stop.is_set():
                 self._sleep_until(self._pacer.read_at_s)
@@ -140,7 +145,7 @@ class RealTimeDrive:
                 frame = next(self._source, None)
                 if frame is None or self._stop.is_set():
                     break
-                if frame.arrived_s is not None and frame.arrived_s < started_s:
+                if frame.arrived_s is not None and frame.arrived_s < self._started_s:
                     continue  # a live picture that came while plans were being prepared
                 captured_s, ready_s = self._pacer.captured(frame, begun_s, self._clock())
                 self._sleep_until(ready_s)
@@ -161,6 +166,7 @@ class RealTimeDrive:
         try:
             # On this thread too, because thread pools and scratch memory of some engines belong to the thread.
             self._rehearse()
+            self._started_s = self._ended_s = self._clock()
             self._watchdog.start()
             self._ready.set()
             while (item := self._waiting.take()) is not None:
@@ -224,11 +230,15 @@ class RealTimeDrive:
         if result.prediction is not None:
             self._send(Publication(result.index, result.frame.channel, result.status, result.prediction, result.age_ms))
         self._results.put(result)
+        self._ended_s = self._clock()
+        self._handed_out += 1
+        if self._handed_out % SETTLE == 0:
+            _settle_memory()
 
     def _replace(self, substitute: Substitute) -> None:
         answer, prediction = substitute.answer, substitute.answer.prediction
         if substitute.distance_m is not None and answer.camera is not None:
-            prediction = self._warp(prediction, answer.camera, answer.size, substitute.distance_m)
+            prediction = self._warp(prediction, answer.camera, answer.size, substitute.distance_m, substitute.yaw_rad)
         self._send(
             Publication(
                 substitute.index, substitute.channel, Status.DEADLINE_MISSED, prediction, substitute.age_ms, own=False,
@@ -253,11 +263,18 @@ class RealTimeDrive:
                 self._abort()
 
 
-@contextmanager
-def _steady_memory() -> Iterator[None]:
-    """Keep the garbage collector from walking through what was there before the drive, which can take a deadline."""
+def _settle_memory() -> None:
+    """Keep the garbage collector from walking through all that there is, which can take longer than a deadline.
+
+    It collects what is new, and passes over the rest from now on.
+    """
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def _steady_memory() -> Iterator[None]:
+    _settle_memory()
     try:
         yield
     finally:

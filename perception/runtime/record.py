@@ -73,16 +73,16 @@ def summarise(records: Sequence[Record], speed_source: str, loop: Mapping[str, A
     Returns:
         ``frames``, ``answered``, ``skipped``, ``misses``, ``fps``, and ``plan``, ``deadline``, ``latency``, ``speed``,
         ``status``, ``cameras``, ``degraded``; with ``loop`` also ``dropped``, ``stopped`` and ``loop`` itself.
-        ``fps`` is answered frames per second: of the time that the camera took for them where the loop keeps its
-        pace, else of loop time, which is waiting, choosing and inferring, but not drawing. Latency quantiles are
-        order statistics over the answered frames. ``deadline.missed_share_upper`` is the exact upper bound of the
+        ``fps`` is answered frames per second: of the drive where it keeps the camera's pace, else of loop time, which
+        is waiting, choosing and inferring, but not drawing. Latency quantiles are order statistics over the answered
+        frames. ``deadline.missed_share_upper`` is the exact upper bound of the
         miss rate at 95 % confidence, as if misses were independent.
     """
     answered = [record for record in records if record["latency"]["ms"] is not None]
     status = Counter(record["status"] for record in records)
     misses = sum(record["deadline"]["missed"] for record in records)
-    paced = loop is not None and loop["pace"] == "camera"
-    busy_ms = _span_ms(answered) if paced else sum(record["latency"]["total_ms"] for record in answered)
+    seconds = None if loop is None else loop["seconds"]
+    busy_ms = sum(record["latency"]["total_ms"] for record in answered) if seconds is None else 1e3 * seconds
     speeds = [record["speed"]["mps"] for record in records if record["speed"]["mps"] is not None]
     cameras = dict.fromkeys(record["camera"] for record in records)
     return {
@@ -143,14 +143,6 @@ def rate_upper_bound(events: int, trials: int, confidence: float = CONFIDENCE) -
         if middle in (0.0, 1.0):
             break
     return high
-
-
-def _span_ms(records: Sequence[Record]) -> float:
-    """From the first frame's capture to the end of the last one's interval."""
-    times_us = sorted(record["timestamp_us"] for record in records)
-    if len(times_us) < 2:
-        return 0.0
-    return (times_us[-1] - times_us[0]) / 1e3 * len(times_us) / (len(times_us) - 1)
 
 
 def quantiles(values_ms: Sequence[float]) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ class Frame:
         speed_mps: ego speed at capture where the source knows it.
         camera: calibration where the source has one.
         error: one line, why there is no image.
+        yaw_rate_radps: how fast the vehicle turns at capture, to the left positive, where the source knows it.
         arrived_s: monotonic seconds at which a live picture came; ``None`` for recordings.
     """
 
@@ -37,6 +38,7 @@ class Frame:
     speed_mps: float | None = None
     camera: Camera | None = None
     error: str | None = None
+    yaw_rate_radps: float | None = None
     arrived_s: float | None = None
 
 

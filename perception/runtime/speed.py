@@ -184,21 +184,46 @@ def parse_speed(text: str, source: Source | None = None) -> SpeedSource:
 def speeds_from_positions(
     times_us: np.ndarray, positions: np.ndarray, at_us: Sequence[int], window_s: float = 0.25
 ) -> list[float | None]:
-    """Speed of a track at given times: the slope of a straight line fitted to the positions around each.
+    """Speed of a track at given times, in m/s: see :func:`slopes`.
+
+    Args:
+        times_us: ``(N,)`` int64 microseconds, increasing.
+        positions: ``(N, 3)`` metres.
+    """
+    found = slopes(times_us, positions, at_us, window_s)
+    speeds = [None if slope is None else float(np.linalg.norm(slope)) for slope in found]
+    return [speed if speed is not None and speed <= MAX_SPEED_MPS else None for speed in speeds]
+
+
+def yaw_rates_from_headings(
+    times_us: np.ndarray, headings: np.ndarray, at_us: Sequence[int], window_s: float = 0.25
+) -> list[float | None]:
+    """How fast a vehicle turns at given times, in rad/s: see :func:`slopes`.
+
+    Args:
+        times_us: ``(N,)`` int64 microseconds, increasing.
+        headings: ``(N,)`` radians, which may wrap around.
+    """
+    found = slopes(times_us, np.unwrap(headings)[:, None], at_us, window_s)
+    return [None if slope is None else float(slope[0]) for slope in found]
+
+
+def slopes(times_us: np.ndarray, values: np.ndarray, at_us: Sequence[int], window_s: float) -> list[np.ndarray | None]:
+    """Change per second of values at given times: the slope of a straight line fitted around each.
 
     A fit over a window, rather than a difference of neighbours, because the poses of different sensors lie
     milliseconds apart and their noise would be divided by that.
 
     Args:
         times_us: ``(N,)`` int64 microseconds, increasing.
-        positions: ``(N, 3)`` metres.
-        at_us: where to tell the speed.
+        values: ``(N, K)``.
+        at_us: where to tell the slope.
         window_s: half width of the window; it is widened to the neighbours where it holds too little.
 
     Returns:
-        m/s, or ``None`` where the track says nothing within two seconds.
+        ``(K,)`` each, or ``None`` where the values say nothing within two seconds.
     """
-    speeds: list[float | None] = []
+    found: list[np.ndarray | None] = []
     seconds = (times_us - (times_us[0] if len(times_us) else 0)) / 1e6
     for time_us in at_us:
         time_s = (time_us - int(times_us[0])) / 1e6 if len(times_us) else 0.0
@@ -209,13 +234,12 @@ def speeds_from_positions(
             low, high = max(min(low, near - 1), 0), min(max(high, near + 2), len(seconds))
         span = seconds[low:high]
         if len(span) < 2 or span[-1] - span[0] < 0.01 or span[0] > time_s + 2 or span[-1] < time_s - 2:
-            speeds.append(None)
+            found.append(None)
             continue
         centred = span - span.mean()
-        slope = centred @ positions[low:high] / (centred @ centred)
-        speed = float(np.linalg.norm(slope))
-        speeds.append(speed if math.isfinite(speed) and speed <= MAX_SPEED_MPS else None)
-    return speeds
+        slope = centred @ values[low:high] / (centred @ centred)
+        found.append(slope if np.isfinite(slope).all() else None)
+    return found
 
 
 def _read_log(path: Path) -> tuple[list[float], list[float], bool]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,10 +16,13 @@ from simulated_drive import Clock, Simulation, TimedEngine, frames_at
 from perception.runtime.answer import Answerer
 from perception.runtime.plan import Plan, uniform_plan
 from perception.runtime.publisher import Publisher, Substitute
-from perception.runtime.queues import NewestFrames
+from perception.runtime.queues import Captured, NewestFrames
 from perception.runtime.resolution import Decision, FixedPolicy, VehicleState
 from perception.runtime.result import FrameResult, Status
+from perception.runtime.sight import assumed_camera
+from perception.runtime.source import Frame
 from perception.runtime.speed import PoseSpeed
+from perception.types import Prediction
 
 PLAN = uniform_plan((64, 64))
 
@@ -127,6 +132,28 @@ def test_a_stall_is_bridged_at_every_camera_frame_until_the_answer_is_too_old() 
     late = next(result for _, result in log.results if result.index == 1)
     assert late.status is Status.DEADLINE_MISSED
     assert late.substitute_age_ms == pytest.approx(180)
+
+
+def test_the_way_since_follows_from_speed_turn_and_age() -> None:
+    image = np.zeros((32, 64, 3), np.uint8)
+    frames = [
+        Frame(image, "", index * 100_000, "a", camera=assumed_camera((32, 64)), yaw_rate_radps=rate)
+        for index, rate in enumerate((0.1, 0.2, math.nan))
+    ]
+    publisher = Publisher(50.0, 1000.0)
+    items = [Captured(index, frame, index * 0.1, index * 0.1) for index, frame in enumerate(frames)]
+    publisher.captured(items[0])
+    publisher.decided(items[0], 50.0, 10.0)
+    result = FrameResult(0, frames[0], Status.OK, 50.0, Decision(PLAN, ""), Prediction())
+    publisher.answered(result, 0.0, 0.02, stale=False)
+    ways = []
+    for item, speed_mps in ((items[1], 20.0), (items[2], 20.0)):
+        publisher.captured(item)
+        publisher.decided(item, 50.0, speed_mps)
+        (substitute,) = publisher.due(item.captured_s + 0.06)
+        ways.append((substitute.distance_m, substitute.yaw_rad))
+    assert ways == [(pytest.approx(20 * 0.16), pytest.approx(0.2 * 0.16)), (None, 0.0)]
+    assert (publisher.substituted, publisher.warped) == (2, 1)
 
 
 def test_unreadable_frames_are_bridged_too() -> None:

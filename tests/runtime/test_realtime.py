@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ class Camera:
                 continue
             channel = self.channels[index % len(self.channels)]
             at_us = round(index // len(self.channels) * self.interval_s * 1e6)
-            yield Frame(None if step is None else PICTURE, str(index), at_us, channel, camera=CAMERA)
+            yield Frame(
+                None if step is None else PICTURE, str(index), at_us, channel, camera=CAMERA, yaw_rate_radps=0.1
+            )
             index += 1
 
 
@@ -192,8 +195,8 @@ def test_a_late_answer_is_replaced_at_its_deadline_and_published_later() -> None
     assert late.prediction.semantic[0, 0] == 2
 
 
-@pytest.mark.parametrize("lacking", ["speed", "camera"])
-def test_without_speed_or_calibration_the_last_answer_goes_out_unmoved(lacking: str) -> None:
+@pytest.mark.parametrize("lacking", ["speed", "camera", "yaw_rate_radps"])
+def test_without_motion_or_calibration_the_last_answer_goes_out_unmoved(lacking: str) -> None:
     answered, replaced = threading.Event(), threading.Event()
     sent: list[Publication] = []
 
@@ -203,16 +206,16 @@ def test_without_speed_or_calibration_the_last_answer_goes_out_unmoved(lacking: 
         def at(self, frame: Frame, elapsed_s: float) -> None:
             return None
 
-    class Uncalibrated(Camera):
+    class Lacking(Camera):
         def __iter__(self) -> Iterator[Frame]:
             for frame in super().__iter__():
-                yield Frame(frame.image, frame.name, frame.timestamp_us, frame.channel)
+                yield replace(frame, **{lacking: None})
 
     def publish(publication: Publication) -> None:
         sent.append(publication)
         (answered if publication.own else replaced).set()
 
-    source = (Camera if lacking == "speed" else Uncalibrated)([True, answered, True], 0.05)
+    source = (Camera if lacking == "speed" else Lacking)([True, answered, True], 0.05)
     speed: Any = Unknown() if lacking == "speed" else ConstantSpeed(10)
     collect(drive(source, Engine([0.0, replaced]), speed=speed, publish=publish, deadline_ms=40, stale_ms=20_000))
     assert [(item.own, item.warped) for item in sent] == [(True, False), (False, False), (True, False)]

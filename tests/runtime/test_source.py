@@ -173,6 +173,7 @@ def test_speed_comes_from_the_poses(nuscenes: Path) -> None:
     for number, frame in enumerate(frames[3:-3], start=3):
         expected = tiny_nuscenes.SPEED_MPS + tiny_nuscenes.ACCELERATION_MPS2 * number * 0.125
         assert frame.speed_mps == pytest.approx(expected, abs=1e-3)
+        assert frame.yaw_rate_radps == pytest.approx(0, abs=1e-6)
     assert frames[0].speed_mps == pytest.approx(tiny_nuscenes.SPEED_MPS, abs=0.25)  # one-sided at the ends
 
 
@@ -271,6 +272,7 @@ def test_the_world_drives_live() -> None:
     assert [frame.timestamp_us for frame in frames] == [0, 100_000, 200_000]
     assert all(frame.image is not None and frame.image.shape == (45, 80, 3) for frame in frames)
     assert all(frame.speed_mps is not None and frame.speed_mps >= 0 for frame in frames)
+    assert all(frame.yaw_rate_radps is not None and abs(frame.yaw_rate_radps) < 1 for frame in frames)
     assert frames[0].camera is not None
     again = list(open_source("world:4", fps=10, max_frames=3, size=(45, 80)))
     assert np.array_equal(again[2].image, frames[2].image)

@@ -22,6 +22,7 @@ from perception.runtime.speed import (
     parse_speed,
     speeds_from_positions,
     vehicle_state,
+    yaw_rates_from_headings,
 )
 
 
@@ -150,6 +151,15 @@ def test_speed_of_a_noisy_track_of_many_sensors() -> None:
     positions = np.stack([12.0 * seconds, 5.0 * seconds, 0 * seconds], axis=1) + random.normal(0, 0.005, (200, 3))
     speeds = speeds_from_positions((seconds * 1e6).astype(np.int64), positions, [1_000_000, 2_000_000, 3_000_000])
     assert speeds == pytest.approx([13, 13, 13], abs=0.1)
+
+
+def test_yaw_rates_do_not_mind_where_the_heading_wraps() -> None:
+    seconds = np.arange(0, 20, 0.05)
+    headings = (0.7 * seconds + np.pi) % (2 * np.pi) - np.pi
+    times_us = (seconds * 1e6).astype(np.int64)
+    rates = yaw_rates_from_headings(times_us, headings, times_us[::7].tolist())
+    assert rates == pytest.approx([0.7] * len(rates))
+    assert yaw_rates_from_headings(np.zeros(0, np.int64), np.zeros(0), [5]) == [None]
 
 
 def test_speed_needs_a_track() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perception.geometry.camera import project
 from perception.geometry.frames import apply, inverse
 from perception.runtime.sight import assumed_camera
-from perception.runtime.warp import EgoWarp, move_boxes
+from perception.runtime.warp import EgoWarp, arc, move_boxes
 from perception.types import Boxes, Camera, Prediction
 
 SIZE = (90, 160)
@@ -26,24 +26,30 @@ def pitched(size: tuple[int, int], pitch: float = 0.05, yaw: float = 0.1, roll: 
     return Camera(camera.intrinsics, size, pose)
 
 
-def homography(camera: Camera, distance_m: float) -> np.ndarray:
-    """Old pixel from new pixel: K (I - t n^T / h) K^-1, n the road's normal and h the camera's height."""
-    rotation = camera.ego_from_camera[:3, :3].T  # camera from ego
-    normal, ahead = rotation[:, 2], rotation[:, 0]
-    # The road is n . X = -h in the camera frame; a point of the new frame was at X + d * ahead in the old one.
-    h = camera.ego_from_camera[2, 3]
-    move = np.eye(3) - distance_m * np.outer(ahead, normal) / h
+def homography(camera: Camera, distance_m: float, yaw_rad: float = 0.0) -> np.ndarray:
+    """Old pixel from new pixel: K (R - t n^T / h) K^-1, n the road's normal and h the camera's height."""
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(yaw_rad), -np.sin(yaw_rad)], [np.sin(yaw_rad), np.cos(yaw_rad)]]
+    if yaw_rad:
+        radius = distance_m / yaw_rad
+        turn[:2, 3] = [radius * np.sin(yaw_rad), radius * (1 - np.cos(yaw_rad))]
+    else:
+        turn[0, 3] = distance_m
+    old_from_new = np.linalg.inv(camera.ego_from_camera) @ turn @ camera.ego_from_camera
+    # The road is n . X = -h in the new camera frame.
+    normal, h = camera.ego_from_camera[2, :3], camera.ego_from_camera[2, 3]
+    move = old_from_new[:3, :3] - np.outer(old_from_new[:3, 3], normal) / h
     return camera.intrinsics @ move @ np.linalg.inv(camera.intrinsics)
 
 
 @pytest.mark.parametrize("camera", [assumed_camera(SIZE), pitched(SIZE)])
-@pytest.mark.parametrize("distance_m", [0.3, 2.0, 8.0])
-def test_a_mask_moves_by_the_homography_of_the_road(camera: Camera, distance_m: float) -> None:
+@pytest.mark.parametrize(("distance_m", "yaw_rad"), [(0.3, 0.0), (2.0, 0.0), (8.0, 0.0), (3.0, 0.1), (1.0, -0.2)])
+def test_a_mask_moves_by_the_homography_of_the_road(camera: Camera, distance_m: float, yaw_rad: float) -> None:
     random = np.random.default_rng(0)
     mask = random.integers(0, 11, SIZE, dtype=np.uint8)
-    warped = EgoWarp()(Prediction(semantic=mask), camera, SIZE, distance_m).semantic
+    warped = EgoWarp()(Prediction(semantic=mask), camera, SIZE, distance_m, yaw_rad).semantic
     assert warped is not None
-    matrix = homography(camera, distance_m)
+    matrix = homography(camera, distance_m, yaw_rad)
     rotation = camera.ego_from_camera[:3, :3]
     compared = 0
     for y in range(SIZE[0]):
@@ -103,18 +109,25 @@ def test_distortion_is_respected() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.floats(5, 60), st.floats(-6, 6), st.floats(0, 4), st.floats(0.5, 2), st.floats(0.5, 3))
-def test_a_box_stays_where_it_stands(ahead: float, side: float, distance: float, wide: float, tall: float) -> None:
+@given(st.floats(5, 60), st.floats(-6, 6), st.floats(0, 4), st.floats(0.5, 2), st.floats(0.5, 3), st.floats(-0.1, 0.1))
+def test_a_box_stays_where_it_stands(
+    ahead: float, side: float, distance: float, wide: float, tall: float, yaw_rad: float
+) -> None:
     camera = pitched((900, 1600), pitch=0.02, yaw=0.0, roll=0.0)
 
-    def box(x: float) -> np.ndarray:
-        corners = np.array([[x, side + s * wide / 2, z] for s in (1, -1) for z in (0.0, tall)])
+    def box(foot: np.ndarray) -> np.ndarray:
+        """Around something that faces the camera."""
+        x, y = foot[:2]
+        corners = np.array([[x, y + s * wide / 2, z] for s in (1, -1) for z in (0.0, tall)])
         pixels, _ = project(camera, apply(inverse(camera.ego_from_camera), corners))
         return np.array([*pixels.min(axis=0), *pixels.max(axis=0)])
 
-    before, after = box(ahead), box(ahead - distance)
+    foot = np.array([[ahead, side, 0.0]])
+    before, after = box(foot[0]), box(apply(inverse(arc(distance, yaw_rad)), foot)[0])
     inside = (after >= 0).all() and (after <= [1600, 900, 1600, 900]).all() and (before >= 0).all()
-    moved = move_boxes(Boxes(before[None].astype(np.float32), np.array([0]), np.array([0.5])), camera, distance)
+    moved = move_boxes(
+        Boxes(before[None].astype(np.float32), np.array([0]), np.array([0.5])), camera, arc(distance, yaw_rad)
+    )
     if inside:
         assert moved.xyxy[0] == pytest.approx(after, abs=0.02 * (after[3] - after[1]) + 1.0)
         assert moved.scores is not None
@@ -126,19 +139,25 @@ def test_boxes_in_the_sky_stay_and_passed_ones_go() -> None:
         np.array([[700, 100, 760, 200], [780, 440, 820, 470], [100, 600, 400, 899]], np.float32), np.arange(3),
         distance_m=np.array([50.0, 90.0, 5.0]),
     )  # fmt: skip
-    moved = move_boxes(boxes, camera, 6.0)
+    moved = move_boxes(boxes, camera, arc(6.0))
     assert moved.labels.tolist() == [0, 1]
     assert moved.xyxy[0].tolist() == [700, 100, 760, 200]
     assert moved.xyxy[1, 3] > 470
     assert moved.distance_m is not None
-    assert moved.distance_m.tolist() == [50.0, 84.0]
-    assert len(move_boxes(Boxes.empty(), camera, 5.0)) == 0
+    assert moved.distance_m.tolist() == pytest.approx([50.0, 84.0], abs=0.01)
+    assert len(move_boxes(Boxes.empty(), camera, arc(5.0))) == 0
 
 
 @pytest.mark.parametrize("distance_m", [0.0, -1.0, float("nan"), float("inf")])
 def test_nowhere_to_go_changes_nothing(distance_m: float) -> None:
     answer = Prediction(semantic=np.arange(6, dtype=np.uint8).reshape(2, 3))
     assert EgoWarp()(answer, assumed_camera((2, 3)), (2, 3), distance_m) is answer
+
+
+@given(st.floats(0, 50), st.floats(-1, 1), st.integers(2, 40))
+def test_an_arc_is_made_of_short_ones(distance_m: float, yaw_rad: float, pieces: int) -> None:
+    piece = np.linalg.matrix_power(arc(distance_m / pieces, yaw_rad / pieces), pieces)
+    assert arc(distance_m, yaw_rad) == pytest.approx(piece, abs=1e-6 * (1 + distance_m))
 
 
 def test_a_fleet_of_cameras_keeps_memory_bounded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class LiveSource:
         channel: str | None = None,
         speed_mps: float | None = None,
         camera: Camera | None = None,
+        yaw_rate_radps: float | None = None,
         age_s: float = 0.0,
     ) -> None:
         """Hand over a picture; returns at once, from any thread.
@@ -61,6 +63,7 @@ class LiveSource:
             picture: ``(H, W, 3)`` uint8 RGB, which must not change any more, or the bytes of a JPEG or PNG file.
             timestamp_us: when it was taken, on the clock of the vehicle.
             channel: the camera; the first one by default.
+            yaw_rate_radps: to the left positive.
             age_s: how long ago it was taken; the latency counts from then.
 
         Raises:
@@ -70,7 +73,9 @@ class LiveSource:
         if channel not in self.channels:
             raise InputError(f"camera {channel!r} is none of {', '.join(self.channels)}")
         arrived_s = self._clock() - max(age_s, 0.0)
-        frame = Frame(None, str(timestamp_us), timestamp_us, channel, speed_mps, camera, arrived_s=arrived_s)
+        frame = Frame(
+            None, str(timestamp_us), timestamp_us, channel, speed_mps, camera, None, yaw_rate_radps, arrived_s
+        )  # fmt: skip
         self._pushed.put((picture, frame))
 
     def close(self) -> None:
@@ -88,7 +93,4 @@ class LiveSource:
                 image = read_image(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
             except InputError as problem:
                 error = str(problem)
-            yield Frame(
-                image, frame.name, frame.timestamp_us, frame.channel, frame.speed_mps, frame.camera, error,
-                frame.arrived_s,
-            )  # fmt: skip
+            yield replace(frame, image=image, error=error)

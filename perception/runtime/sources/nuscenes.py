@@ -17,7 +17,7 @@ from perception.errors import InputError
 from perception.files import inside, read_image, require_dir
 from perception.geometry.frames import transform
 from perception.runtime.source import Frame
-from perception.runtime.speed import speeds_from_positions
+from perception.runtime.speed import speeds_from_positions, yaw_rates_from_headings
 from perception.types import Camera
 
 CAMERAS = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
@@ -56,7 +56,7 @@ class NuScenesSource:
         needed = ("sample_token", "ego_pose_token", "calibrated_sensor_token", "timestamp", "filename")
         data = list(_rows(tables / "sample_data.json", needed, lambda row: row.get("sample_token") in samples))
         poses = _poses(tables, {row["ego_pose_token"] for row in data})
-        times_us, positions = _track(data, poses)
+        times_us, positions, headings = _track(data, poses)
         for row in data:
             if row["calibrated_sensor_token"] not in channel_of:
                 raise InputError(f"{tables}/sample_data.json: {row['filename']} has no calibrated sensor")
@@ -69,21 +69,24 @@ class NuScenesSource:
         if not self.channels:
             raise InputError(f"scene {scene_row['name']} of {self._root} has no frames of {camera}")
         self._cameras = [_camera(row, calibration, tables) for row in self._frames]
-        self._speeds = speeds_from_positions(times_us, positions, [row["timestamp"] for row in self._frames])
+        at_us = [row["timestamp"] for row in self._frames]
+        self._speeds = speeds_from_positions(times_us, positions, at_us)
+        self._yaw_rates = yaw_rates_from_headings(times_us, headings, at_us)
         first = [row["timestamp"] for row in self._frames if row["channel"] == self.channels[0]]
         steps = np.diff(first)
         self.interval_s = float(np.median(steps)) / 1e6 if len(steps) and np.median(steps) > 0 else 1.0 / fps
         self.total: int | None = len(self._frames)
 
     def __iter__(self) -> Iterator[Frame]:
-        for row, camera, speed_mps in zip(self._frames, self._cameras, self._speeds, strict=True):
+        facts = zip(self._frames, self._cameras, self._speeds, self._yaw_rates, strict=True)
+        for row, camera, speed_mps, yaw_rate_radps in facts:
             image, error = None, None
             try:
                 image = read_image(inside(self._root, row["filename"]))
             except InputError as problem:
                 error = str(problem)
             name = Path(row["filename"]).name
-            yield Frame(image, name, row["timestamp"], row["channel"], speed_mps, camera, error)
+            yield Frame(image, name, row["timestamp"], row["channel"], speed_mps, camera, error, yaw_rate_radps)
 
 
 def _rows(path: Path, needed: tuple[str, ...], keep: Callable[[Row], bool] | None = None) -> Iterator[Row]:
@@ -165,7 +168,7 @@ def _sensors(tables: Path) -> tuple[dict[str, str], dict[str, Row]]:
 
 
 def _poses(tables: Path, tokens: set[str]) -> dict[str, Row]:
-    needed = ("token", "timestamp", "translation")
+    needed = ("token", "timestamp", "translation", "rotation")
     rows = _rows(tables / "ego_pose.json", needed, lambda row: row.get("token") in tokens)
     poses = {row["token"]: row for row in rows}
     if len(poses) < len(tokens):
@@ -174,18 +177,21 @@ def _poses(tables: Path, tokens: set[str]) -> dict[str, Row]:
     return poses
 
 
-def _track(data: list[Row], poses: dict[str, Row]) -> tuple[np.ndarray, np.ndarray]:
-    """``(N,)`` microseconds and ``(N, 3)`` metres of the ego vehicle, one entry per distinct time."""
-    track: dict[int, Any] = {}
+def _track(data: list[Row], poses: dict[str, Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``(N,)`` microseconds, ``(N, 3)`` metres and ``(N,)`` headings in radians of the ego vehicle, one entry per
+    distinct time."""
+    track: dict[int, Row] = {}
     for row in data:
         pose = poses[row["ego_pose_token"]]
-        track[pose["timestamp"]] = pose["translation"]
+        track[pose["timestamp"]] = pose
     times_us = np.array(sorted(track), dtype=np.int64)
+    ordered = [track[time] for time in times_us.tolist()]
     try:
-        positions = np.array([track[time] for time in times_us.tolist()], dtype=np.float64).reshape(-1, 3)
+        positions = np.array([pose["translation"] for pose in ordered], dtype=np.float64).reshape(-1, 3)
+        w, x, y, z = np.array([pose["rotation"] for pose in ordered], dtype=np.float64).reshape(-1, 4).T
     except (TypeError, ValueError):
-        raise InputError("an ego pose's translation is not three numbers") from None
-    return times_us, positions
+        raise InputError("an ego pose's translation is not three numbers, or its rotation not four") from None
+    return times_us, positions, np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
 def _camera(row: Row, calibration: dict[str, Row], tables: Path) -> Camera | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from perception.errors import InputError
@@ -62,4 +63,10 @@ class WorldSource:
                 channel=self.channels[0],
                 speed_mps=float(self._scene.speed_mps(time_s)),
                 camera=camera,
+                yaw_rate_radps=self._yaw_rate_radps(time_s),
             )
+
+    def _yaw_rate_radps(self, time_s: float, step_s: float = 0.05) -> float:
+        pose, later = self._scene.global_from_ego(time_s), self._scene.global_from_ego(time_s + step_s)
+        turn = pose[:3, :3].T @ later[:3, :3]
+        return math.atan2(turn[1, 0], turn[0, 0]) / step_s
