@@ -111,7 +111,8 @@ class Trace:
         """
         if not 0 < rate_hz <= 1e4:
             raise InputError(f"rate_hz {rate_hz:g} is outside 0..10000")
-        times = np.arange(math.floor(self.duration_s * rate_hz * (1 + 1e-12)) + 1) / rate_hz
+        count = math.floor(self.duration_s * rate_hz * (1 + 1e-12)) + 1
+        times = np.minimum(np.arange(count) / rate_hz, self.duration_s)
         return times, np.array([self.speed(float(time)) for time in times])
 
     def at(self, frame: Frame, elapsed_s: float) -> float:
