@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# tools/test draws the same examples every time; plain pytest explores new ones.
+settings.register_profile("repeatable", derandomize=True)
 
 
 def real_data(name: str) -> Path:
