@@ -1,4 +1,4 @@
-"""The front camera."""
+"""Pictures and dense labels of the cameras."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.geometry.camera import rays as camera_rays
-from perception.geometry.frames import transform
 from perception.types import Camera
+from perception.world.motion import LEAD_IN_S
 from perception.world.raycast import Frame, Hits
+from perception.world.rig import FRONT, rig_camera
 from perception.world.scene import Scene
 from perception.world.shading import shade
 from perception.world.sky import tone
 
-FULL_SIZE = (900, 1600)
-FOCAL_PX = 1266.417
-POSITION_M = (1.70, 0.0, 1.51)
 SUBPIXELS = np.array([[-0.36, -0.12], [0.29, -0.33], [0.08, 0.38]])
 """Where edge pixels are sampled again, relative to the pixel's centre, which counts as well."""
 
@@ -40,10 +38,7 @@ class CameraFrame:
 
 def front_camera(size: tuple[int, int]) -> Camera:
     """A camera like nuScenes' CAM_FRONT (focal length 1266 px at 1600 x 900), scaled to ``(height, width)``."""
-    height, width = FULL_SIZE
-    intrinsics = np.array([[FOCAL_PX, 0, width / 2], [0, FOCAL_PX, height / 2], [0, 0, 1.0]])
-    ego_from_camera = transform(np.array(POSITION_M), np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], float))
-    return Camera(intrinsics, FULL_SIZE, ego_from_camera).resized(size)
+    return rig_camera(FRONT, size)
 
 
 class _View:
@@ -67,13 +62,16 @@ class _View:
         return color, semantic, lit, hits, depth
 
 
-def render_camera(scene: Scene, time_s: float, camera: Camera, frame: Frame | None = None) -> CameraFrame:
+def render_camera(
+    scene: Scene, time_s: float, camera: Camera, frame: Frame | None = None, stream: int = 0
+) -> CameraFrame:
     """Render the scene at a time.
 
     Labels and depth belong to the pixel's centre; colours of pixels on edges are averaged over three more rays.
 
     Args:
         frame: the world at ``time_s`` where the caller has it already.
+        stream: of random numbers; cameras that fire together have noise of their own.
     """
     frame = frame or Frame(scene, time_s)
     height, width = camera.size
@@ -89,7 +87,7 @@ def render_camera(scene: Scene, time_s: float, camera: Camera, frame: Frame | No
         limit = 1.6 / scene.daylight.exposure
         total = np.minimum(color[edges], limit) + np.minimum(sub, limit).sum(axis=1)
         color[edges] = total / (1 + len(SUBPIXELS))
-    image = _develop(scene, time_s, color.reshape(height, width, 3))
+    image = _develop(scene, time_s, color.reshape(height, width, 3), stream)
     return CameraFrame(
         image, semantic.reshape(height, width), hits.instance.reshape(height, width), depth.reshape(height, width)
     )
@@ -114,13 +112,13 @@ def _edges(semantic: np.ndarray, lit: np.ndarray, hits: Hits, size: tuple[int, i
     return edge.ravel()
 
 
-def _develop(scene: Scene, time_s: float, linear: np.ndarray) -> np.ndarray:
+def _develop(scene: Scene, time_s: float, linear: np.ndarray, stream: int) -> np.ndarray:
     """Lens falloff, exposure, tone curve and sensor noise."""
     height, width = linear.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     radius2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2 * (height / width) ** 2) * 4
     image = tone(linear * (1 - 0.22 * radius2)[:, :, None], scene.daylight.exposure)
-    rng = np.random.default_rng([scene.seed, scene.index, 5, round(time_s * 1e6)])
+    rng = np.random.default_rng([scene.seed, scene.index, 5, stream, round((time_s + LEAD_IN_S) * 1e6)])
     noise = rng.standard_normal((height, width, 3), dtype=np.float32)
     image = image + noise * (0.005 + 0.006 * np.sqrt(np.maximum(image, 0.0)))
     return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)
