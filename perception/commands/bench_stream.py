@@ -32,6 +32,7 @@ from perception.runtime.sight import build_plans, seen_range_m
 from perception.runtime.speed import ConstantSpeed, parse_speed
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.traces import KINDS, make_trace
+from perception.runtime.utility import KEY as UTILITY
 
 JSON, HTML = "stream.json", "stream.html"
 MODES = ("event", "live")
@@ -97,7 +98,7 @@ def main(
         recorded_speed: what CamVid, which has no poses, is taken to be recorded at.
         split: of the data; all for every scene of a nuScenes-format folder.
         choose_on: other drives, on which the best fixed plan and the least height are chosen, and each plan's
-            accuracy at rest is measured, by which the adaptive policy ranks the safe plans.
+            streaming mIoU by speed is measured, by which the adaptive policy ranks the safe plans.
         choose_split: split of these.
         camera: nuScenes camera.
         version: nuScenes table folder.
@@ -159,7 +160,7 @@ def main(
     predict = Predictor(engine, _folder(cache, model, data, engine))
     merits: dict[str, float] = {}
     curve = None
-    utility: list[float] | None = None
+    utility, at_rest = None, dict[Plan, float]()
     height, height_from = (min_height_px, "as given") if min_height_px is not None else (20.0, "assumed")
     if choose_on is not None:
         others = drives_of(choose_on, choose_split)
@@ -167,9 +168,10 @@ def main(
             raise InputError(f"no drive of {choose_on} has two frames and is as long as settle_s {settle_s:g} s")
         _native([drives[0], *others])
         chooser = Predictor(engine, _folder(cache, model, choose_on, engine))
-        merits, rest = evaluation.choose_fixed(others, chooser)
-        curve = recall_curve(rest.heights_px, rest.hits)
-        utility = [round(float(mean_iou(rest.counts[plan])), 5) for plan in plans]
+        learnt = evaluation.learn(others, chooser)
+        merits, utility = learnt.miou, learnt.utility
+        curve = recall_curve(learnt.rest.heights_px, learnt.rest.hits)
+        at_rest = {plan: round(float(mean_iou(learnt.rest.counts[plan])), 5) for plan in plans}
         if min_height_px is None:
             measured = least_height(curve, recall_floor)
             if measured is None:
@@ -209,9 +211,10 @@ def main(
         "drives": [_drive_record(drive) for drive in drives],
         "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
         "plans": [
-            _plan_record(plan, times, drives[0], stopping) | {"gmacs": costs[plan], "miou_at_rest": at_rest}
-            for plan, at_rest in zip(plans, utility or (None,) * len(plans), strict=True)
+            _plan_record(plan, times, drives[0], stopping) | {"gmacs": costs[plan], "miou_at_rest": at_rest.get(plan)}
+            for plan in plans
         ],
+        UTILITY: None if utility is None else utility.record(),
         "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
         "best_fixed": {"plan": best, "rung": rung, "chosen_on": str(choose_on or "these very drives")},
         "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,

@@ -21,7 +21,7 @@ from perception.geometry.size import parse_size
 from perception.runtime.engine import TorchEngine, load_engine
 from perception.runtime.loop import PACES, DriveLoop, FrameResult
 from perception.runtime.record import Record, frame_record, summarise
-from perception.runtime.resolution import Policy, parse_policy
+from perception.runtime.resolution import parse_policy
 from perception.runtime.signals import stop_on_signals
 from perception.runtime.source import Source, open_source
 from perception.runtime.speed import PoseSpeed, SpeedSource, parse_speed
@@ -42,6 +42,7 @@ def main(
     calibration: Path | None = None,
     focal_px: float | None = None,
     min_height_px: float = 20.0,
+    utility: Path | None = None,
     deadline_ms: float | None = None,
     pace: str = "none",
     score: float = 0.3,
@@ -75,6 +76,8 @@ def main(
             are taken from a few frames.
         focal_px: focal length in pixels, for the adaptive policy on a source without calibration.
         min_height_px: height in network pixels at which the model still sees a hazard, for the adaptive policy.
+        utility: stream.json of `perception bench stream --choose_on`, by which the adaptive policy ranks the safe
+            plans; default by their pixels, plans with a fovea last.
         deadline_ms: limit of a frame's latency; default the frame interval, divided by the number of cameras, or
             what the adaptive policy demands.
         pace: none: every frame in turn, however long it takes; camera: at the rate of capture, where the newest
@@ -108,7 +111,7 @@ def main(
         warn("this source does not know the vehicle's speed; going on without it (give one with --speed)")
     with console.status(f"loading {model}"):
         engine = load_engine(model, device, precision, score, compile)
-    driving = make_policy(wanted, frames, engine, calibration, focal_px, min_height_px)
+    driving = make_policy(wanted, frames, engine, calibration, focal_px, min_height_px, utility)
     with console.status("warming up"):
         loop = DriveLoop(
             frames, chosen_speed, driving.policy, engine, deadline_ms, pace=pace, monitor=driving.monitor
@@ -140,7 +143,7 @@ def main(
 
     summary = summarise(records, chosen_speed.name, loop.record)
     _warn_about_gaps(summary, frames, chosen_speed)
-    run = _run_facts(model, frames, driving.policy, chosen_speed, engine, loop) | dict(driving.facts)
+    run = _run_facts(model, frames, driving.name, chosen_speed, engine, loop) | dict(driving.facts)
     run |= {"heads": heads, "score": score, "video": VIDEO if video else None}
     report = {"format": 1, "summary": summary, "run": run, "frames": records}
     if figures:
@@ -240,7 +243,7 @@ def _warn_about_gaps(summary: Record, source: Source, speed: SpeedSource) -> Non
 
 
 def _run_facts(
-    model: str, source: Source, policy: Policy, speed: SpeedSource, engine: TorchEngine, loop: DriveLoop
+    model: str, source: Source, policy: str, speed: SpeedSource, engine: TorchEngine, loop: DriveLoop
 ) -> Record:
     info = dict(engine.info)
     versions = {"perception": perception.__version__, "torch": info.pop("torch"), "numpy": np.__version__,
@@ -249,7 +252,7 @@ def _run_facts(
         "model": model,
         "source": source.name,
         "cameras": list(source.channels),
-        "policy": policy.name,
+        "policy": policy,
         "pace": loop.pace,
         "speed": speed.name,
         **info,

@@ -10,14 +10,15 @@ from typing import Any
 
 from perception.console import console, warn
 from perception.errors import InputError
-from perception.runtime.adaptive import PROVISIONAL_MISS_RATE, adaptive_policy, provisional_table
+from perception.runtime.adaptive import PROVISIONAL_MISS_RATE, adaptive_policies, adaptive_policy, provisional_table
 from perception.runtime.drift import DriftMonitor
 from perception.runtime.engine import Engine
 from perception.runtime.latency import LatencyTable
 from perception.runtime.resolution import FixedPolicy, Policy, PolicySpec
-from perception.runtime.sight import assumed_camera, seen_range_m
-from perception.runtime.source import Source
+from perception.runtime.sight import assumed_camera, looks_ahead, seen_range_m, turned_ahead
+from perception.runtime.source import Frame, Source
 from perception.runtime.stopping import StoppingModel
+from perception.runtime.utility import Utility
 from perception.types import Camera
 
 PEEKED = 32
@@ -26,9 +27,10 @@ PEEKED = 32
 
 @dataclass(frozen=True)
 class Driving:
-    """A policy, what watches its latencies, and facts for the report."""
+    """A policy, or one for each camera, what watches their latencies, and facts for the report."""
 
-    policy: Policy
+    policy: Policy | Mapping[str, Policy]
+    name: str
     monitor: DriftMonitor | None
     facts: Mapping[str, Any]
 
@@ -40,6 +42,7 @@ def make_policy(
     calibration: Path | None,
     focal_px: float | None,
     min_height_px: float,
+    utility: Path | None = None,
 ) -> Driving:
     """Build the policy.
 
@@ -47,20 +50,23 @@ def make_policy(
         calibration: table of ``perception calibrate``; without one the plans are timed for a moment.
         focal_px: of a camera without calibration.
         min_height_px: height in network pixels at which the model still sees a hazard.
+        utility: figures of ``perception bench stream``, by which ``quality`` ranks the plans.
 
     Raises:
-        InputError: for a source with several cameras, a calibration that is of something else, or options that
+        InputError: for a calibration that is of something else, cameras that do not go together, or options that
             belong to the adaptive policy.
     """
     if spec.plan is not None:
         if calibration is not None:
             raise InputError("--calibration is for --policy adaptive; a fixed policy needs none")
-        return Driving(FixedPolicy(spec.plan), None, {})
+        if utility is not None:
+            raise InputError("--utility is for --policy adaptive; a fixed policy needs none")
+        return Driving(FixedPolicy(spec.plan), f"fixed:{spec.plan.name}", None, {})
     assert spec.mode is not None
-    if len(source.channels) > 1:
-        raise InputError("--policy adaptive drives one camera here; name it, such as --camera CAM_FRONT")
+    merits = None if utility is None else Utility.load(utility)
     stopping = StoppingModel(camera_interval_s=source.interval_s, min_height_px=min_height_px)
-    camera = _camera(source, focal_px)
+    cameras = _cameras(source, focal_px)
+    camera = min(cameras.values(), key=lambda each: not looks_ahead(each))
     if calibration is not None:
         table = LatencyTable.load(calibration)
         table.check(engine.info, camera.size)
@@ -71,11 +77,16 @@ def make_policy(
             f"latencies are provisional, from a few frames at a miss rate of {PROVISIONAL_MISS_RATE:g}; measure them "
             "with perception calibrate and pass --calibration FILE"
         )
-    policy, monitor = adaptive_policy(spec.mode, table, camera, stopping)
+    policy: Policy | Mapping[str, Policy]
+    if len(cameras) == 1:
+        policy, monitor = adaptive_policy(spec.mode, table, camera, stopping, merits)
+    else:
+        policy, monitor = adaptive_policies(spec.mode, table, cameras, stopping, merits)
+    shown = camera if looks_ahead(camera) else turned_ahead(camera)
     plans = [
         {
             "name": plan.name,
-            "seen_m": round(seen_range_m(plan, camera, stopping), 2),
+            "seen_m": round(seen_range_m(plan, shown, stopping), 2),
             "bound_ms": round(table.bound_ms(plan), 3),
             "interval_ms": round(table.interval_ms(plan), 3),
         }
@@ -85,17 +96,31 @@ def make_policy(
     facts = {
         "calibration": str(calibration) if calibration else "provisional",
         "miss_rate": table.miss_rate,
+        "utility": str(utility) if utility else None,
         "stopping": assumptions,
         "plans": plans,
     }
-    return Driving(policy, monitor, facts)
+    name = f"adaptive:{spec.mode}" if spec.mode != "quality" else "adaptive"
+    return Driving(policy, name if len(cameras) == 1 else f"{name}, shared", monitor, facts)
 
 
-def _camera(source: Source, focal_px: float | None) -> Camera:
-    """The camera of the source's pictures, or one that is assumed."""
-    frame = next((frame for frame in islice(iter(source), PEEKED) if frame.image is not None), None)
-    if frame is None or frame.image is None:
+def _cameras(source: Source, focal_px: float | None) -> dict[str, Camera]:
+    """The camera of each channel's pictures, or one that is assumed."""
+    cameras: dict[str, Camera] = {}
+    for frame in islice(iter(source), PEEKED):
+        if frame.image is not None and frame.channel not in cameras:
+            cameras[frame.channel] = _camera(frame, source, focal_px)
+        if len(cameras) == len(source.channels):
+            break
+    if not cameras:
         raise InputError(f"none of the first {PEEKED} frames of {source.name} could be read")
+    if missing := [channel for channel in source.channels if channel not in cameras]:
+        raise InputError(f"no picture of {', '.join(missing)} in the first {PEEKED} frames of {source.name}")
+    return {channel: cameras[channel] for channel in source.channels}
+
+
+def _camera(frame: Frame, source: Source, focal_px: float | None) -> Camera:
+    assert frame.image is not None
     size = (frame.image.shape[0], frame.image.shape[1])
     if frame.camera is not None:
         if focal_px is not None:

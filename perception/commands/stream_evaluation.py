@@ -18,6 +18,7 @@ from perception.commands.stream_scores import (
     late_truth_counts,
     score_schedules,
 )
+from perception.commands.stream_utility import measured_utility
 from perception.console import progress_bar
 from perception.metrics.streaming import mean_iou
 from perception.runtime.baselines import FrameFitPolicy, LinearDeadlinePolicy
@@ -28,11 +29,27 @@ from perception.runtime.resolution import MODES, AdaptivePolicy, FixedPolicy, Po
 from perception.runtime.sight import seen_range_m
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Oracle, Schedule, run_events, simulate
+from perception.runtime.utility import Utility
 from perception.taxonomy import LabelSet
 
 ORACLE = "oracle"
 REST_S = 0.5
 """Time between the frames on which plans are judged at rest."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """What drives other than the evaluated ones tell.
+
+    Args:
+        miou: streaming mean IoU of each fixed plan, by the policy's name.
+        rest: what the plans see where nothing is late.
+        utility: of the plans by speed; ``None`` where the speed is not known.
+    """
+
+    miou: dict[str, float]
+    rest: AtRest
+    utility: Utility | None
 
 
 @dataclass
@@ -59,20 +76,24 @@ class Evaluation:
     corridor_m: float | None = None
     ceiling: list[np.ndarray] = field(default_factory=list)
 
-    def choose_fixed(self, drives: Sequence[Drive], predict: Predictor) -> tuple[dict[str, float], AtRest]:
-        """Streaming mean IoU of each fixed plan by the policy's name, and what the plans see at rest."""
-        totals: dict[str, np.ndarray] = {}
+    def learn(self, drives: Sequence[Drive], predict: Predictor) -> Others:
+        """Drive other drives under each fixed plan."""
+        scores: dict[Plan, list[DriveScore]] = {plan: [] for plan in self.plans}
         rest = AtRest()
         for index, drive in self._each(drives, "choosing on other drives"):
             latency = self.times.draw(len(drive), (self.seed, 1, index))
-            schedules = {policy.name: _drive_by(drive, policy, latency) for policy in map(FixedPolicy, self.plans)}
-            scores = score_schedules(drive, schedules, predict, self.labels, self.settle_s)
-            for name, found in scores.items():
-                totals[name] = totals.get(name, 0) + found.counts.sum(0)
+            schedules = {plan.name: _drive_by(drive, FixedPolicy(plan), latency) for plan in self.plans}
+            found = score_schedules(drive, schedules, predict, self.labels, self.settle_s)
+            for plan in self.plans:
+                scores[plan].append(found[plan.name])
             every = max(1, round(REST_S / drive.interval_s))
             rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou)
             predict.forget()
-        return {name: float(mean_iou(counts)) for name, counts in totals.items()}, rest
+        miou = {
+            FixedPolicy(plan).name: float(mean_iou(sum(score.counts.sum(0) for score in each)))
+            for plan, each in scores.items()
+        }
+        return Others(miou, rest, measured_utility(scores))
 
     def run(
         self,
@@ -80,7 +101,7 @@ class Evaluation:
         predict: Predictor,
         stopping: StoppingModel,
         oracle: bool,
-        utility: Sequence[float] | None = None,
+        utility: Utility | None = None,
     ) -> dict[str, tuple[str, list[DriveScore]]]:
         """Per policy its kind and its scores on each drive.
 
@@ -108,7 +129,7 @@ class Evaluation:
         return results
 
     def run_live(
-        self, drives: Sequence[Drive], engine: Engine, stopping: StoppingModel, utility: Sequence[float] | None = None
+        self, drives: Sequence[Drive], engine: Engine, stopping: StoppingModel, utility: Utility | None = None
     ) -> dict[str, tuple[str, list[DriveScore]]]:
         """The same in real time: the loop drives each drive once under each policy."""
         results: dict[str, tuple[str, list[DriveScore]]] = {}
@@ -127,7 +148,7 @@ class Evaluation:
         return HazardRule(stopping, self.times, seen, self.score, self.min_iou, corridor)
 
     def _policies(
-        self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float], utility: Sequence[float] | None
+        self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float], utility: Utility | None
     ) -> list[tuple[str, Policy]]:
         ranges = [seen[plan] for plan in self.plans]
         fixed: list[tuple[str, Policy]] = [("fixed", FixedPolicy(plan)) for plan in self.plans]

@@ -11,6 +11,7 @@ from perception.errors import InputError
 from perception.geometry.size import parse_size
 from perception.runtime.plan import Plan, uniform_plan
 from perception.runtime.stopping import StoppingModel
+from perception.runtime.utility import Utility
 
 POLICIES = "fixed:HxW, adaptive, adaptive:quality or adaptive:eco"
 MODES = ("quality", "eco")
@@ -105,8 +106,9 @@ class AdaptivePolicy:
 
     Each plan is checked as it stands: the range that the speed requires must not exceed the range that the plan
     sees, and its answer must keep within the deadline (see :class:`StoppingModel`). Among the safe ones
-    ``quality`` takes the most useful one and ``eco`` the quickest; plans with a fovea wait until no uniform one is
-    safe. Where none is, the plan with the highest supported speed runs and the decision says ``degraded``.
+    ``quality`` takes the most useful one and ``eco`` the quickest. Without a measured utility, and in ``eco``, plans
+    with a fovea wait until no uniform one is safe. Where none is, the plan with the highest supported speed runs and
+    the decision says ``degraded``.
 
     What safety needs happens at once. Relaxing to a plan that is merely better needs that it has been safe for
     ``dwell_s`` at a speed that lies ``band_mps`` higher.
@@ -116,7 +118,7 @@ class AdaptivePolicy:
         seen_m: range at which each plan sees a hazard, see :func:`perception.runtime.sight.seen_range_m`.
         latencies: asked at every choice, so that a drift takes effect at once.
         mode: ``quality`` or ``eco``.
-        utility: of each plan, such as the model's accuracy at it where nothing moves; by default its pixels.
+        utility: how useful each plan's answers are at a speed, as measured on drives; by default its pixels.
         sigmas: how many standard deviations of the speed are added to it.
         stale_s: a speed measured longer ago counts as unknown.
         unmeasured_mps2: acceleration that is reckoned with since the speed was measured, where it is larger
@@ -138,7 +140,7 @@ class AdaptivePolicy:
         sigmas: float = 2.0,
         stale_s: float = 0.5,
         unmeasured_mps2: float = 2.0,
-        utility: Sequence[float] | None = None,
+        utility: Utility | None = None,
     ) -> None:
         if mode not in MODES:
             raise InputError(f"unknown mode {mode!r} of the adaptive policy; use {' or '.join(MODES)}")
@@ -147,9 +149,9 @@ class AdaptivePolicy:
         for name, value in (("dwell_s", dwell_s), ("band_mps", band_mps), ("sigmas", sigmas), ("stale_s", stale_s)):
             if not 0 <= value < math.inf:
                 raise InputError(f"{name} {value:g} is not a non-negative number")
-        if utility is not None and (len(utility) != len(plans) or not all(map(math.isfinite, utility))):
-            raise InputError(f"utility {list(utility)} must be one finite number for each of {len(plans)} plans")
-        self._utility = [float(plan.pixels) for plan in plans] if utility is None else list(map(float, utility))
+        if utility is not None:
+            utility.check(plans)
+        self._utility = utility
         self.plans = tuple(plans)
         self.name = "adaptive" if mode == "quality" else f"adaptive:{mode}"
         self.mode = mode
@@ -207,13 +209,17 @@ class AdaptivePolicy:
             and self.stopping.required_range_m(speed, reactions[i], braking) <= min(seen, reach)
         ]
 
-    def _rank(self, i: int, bounds: Sequence[float]) -> tuple[bool, float, float]:
-        """Smaller is better: uniform plans first, then by utility or by cost."""
-        merit = -self._utility[i] if self.mode == "quality" else bounds[i]
-        return (self.plans[i].fovea is not None, merit, bounds[i])
+    def _rank(self, i: int, speed: float, bounds: Sequence[float]) -> tuple[bool, float, float]:
+        """Smaller is better: by measured utility, else uniform plans first and then by pixels or by cost."""
+        plan = self.plans[i]
+        if self.mode == "eco":
+            return plan.fovea is not None, bounds[i], 0.0
+        if self._utility is None:
+            return plan.fovea is not None, -float(plan.pixels), bounds[i]
+        return False, -self._utility.at(plan, speed), bounds[i]
 
-    def _best(self, safe: Sequence[int], bounds: Sequence[float]) -> int:
-        return min(safe, key=lambda i: self._rank(i, bounds))
+    def _best(self, safe: Sequence[int], speed: float, bounds: Sequence[float]) -> int:
+        return min(safe, key=lambda i: self._rank(i, speed, bounds))
 
     def _pick(
         self,
@@ -232,7 +238,7 @@ class AdaptivePolicy:
             ]
             chosen = max(range(len(self.plans)), key=lambda i: (supported[i], -bounds[i]))
             return chosen, f"no plan is safe; supports {supported[chosen] * 3.6:.0f} km/h", True
-        best = self._best(safe, bounds)
+        best = self._best(safe, speed, bounds)
         current = self._current
         if current is None or current not in safe:
             self._better_since_us = None
@@ -241,8 +247,8 @@ class AdaptivePolicy:
             self._better_since_us = None
             return best, "kept", False
         relaxed = self._safe(speed + self._band_mps, braking, bounds, reactions)
-        target = self._best(relaxed, bounds) if relaxed else current
-        if self._rank(target, bounds) >= self._rank(current, bounds):
+        target = self._best(relaxed, speed, bounds) if relaxed else current
+        if self._rank(target, speed, bounds) >= self._rank(current, speed, bounds):
             self._better_since_us = None
             return current, "kept within the speed band", False
         if self._better_since_us is None or now_us < self._better_since_us:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,6 +31,25 @@ def assumed_camera(size: tuple[int, int], focal_px: float | None = None) -> Came
     intrinsics = np.array([[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1.0]])
     pose = np.array([[0, 0, 1.0, 1.5], [-1, 0, 0, 0], [0, -1, 0, DEFAULT_HEIGHT_M], [0, 0, 0, 1]])
     return Camera(intrinsics, size, pose)
+
+
+def looks_ahead(camera: Camera) -> bool:
+    """Whether the direction straight ahead of the vehicle lies in the picture."""
+    try:
+        vanishing_point(camera)
+    except InputError:
+        return False
+    return True
+
+
+def turned_ahead(camera: Camera) -> Camera:
+    """The same lens at the same height, level and looking ahead.
+
+    What a camera that looks to the side sees at a distance along its own axis is what this one sees ahead.
+    """
+    level = assumed_camera(camera.size).ego_from_camera.copy()
+    level[2, 3] = camera.ego_from_camera[2, 3]
+    return replace(camera, ego_from_camera=level)
 
 
 def pixels_ahead(camera: Camera, range_m: float, height_m: float) -> float:

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from latency_tables import made_up_table
 
 from perception.cli import main
@@ -22,6 +24,7 @@ from perception.commands.stream_scores import (
     late_truth_counts,
     score_schedules,
 )
+from perception.commands.stream_utility import MIN_INSTANTS, speed_groups
 from perception.errors import InputError
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
@@ -34,6 +37,7 @@ from perception.runtime.source import Frame
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Schedule, simulate
 from perception.runtime.traces import Trace, make_trace
+from perception.runtime.utility import Utility
 from perception.taxonomy import CAMVID, ROAD_SCENE
 from perception.types import Boxes, Prediction, Sample
 
@@ -278,16 +282,31 @@ def test_the_oracle_prefers_the_better_answer() -> None:
     assert score(10, LARGE, 11) > score(10, LARGE, 14)
 
 
-def test_fixed_plans_are_chosen_by_their_streaming_score() -> None:
+def test_other_drives_tell_the_best_plan_and_what_plans_are_worth_by_speed() -> None:
     road = Road(step_px=5)
     times = ReplayedLatencies({SMALL: 30.0, LARGE: 530.0})
-    merits, rest = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).choose_fixed(
-        [make_drive(road)], Predictor(Knowing(road))
-    )
-    assert set(merits) == {f"fixed:{SMALL.name}", f"fixed:{LARGE.name}"}
-    assert merits[f"fixed:{SMALL.name}"] > merits[f"fixed:{LARGE.name}"]
-    assert len(rest.heights_px) == len(rest.hits) == 2 * 8
-    assert mean_iou(rest.counts[LARGE]) > mean_iou(rest.counts[SMALL])
+    others = Evaluation(ROAD_SCENE, (SMALL, LARGE), times).learn([make_drive(road)], Predictor(Knowing(road)))
+    small, large = f"fixed:{SMALL.name}", f"fixed:{LARGE.name}"
+    assert set(others.miou) == {small, large}
+    assert others.miou[small] > others.miou[large]
+    assert len(others.rest.heights_px) == len(others.rest.hits) == 2 * 8
+    assert mean_iou(others.rest.counts[LARGE]) > mean_iou(others.rest.counts[SMALL])
+    assert others.utility is not None
+    assert others.utility.at(SMALL, 5.0) == pytest.approx(others.miou[small], abs=1e-5)
+    standing, evaluation = Road(step_px=0), Evaluation(ROAD_SCENE, (SMALL, LARGE), times)
+    still = evaluation.learn([make_drive(standing, 0.0)], Predictor(Knowing(standing))).utility
+    assert still is not None
+    assert still.at(LARGE, 0.0) > still.at(SMALL, 0.0), "where nothing moves, sharpness wins"
+
+
+@given(st.lists(st.none() | st.floats(0, 40), min_size=1, max_size=120))
+def test_utilities_count_every_instant_of_known_speed_once(speeds: list[float | None]) -> None:
+    known = np.array([np.nan if v is None else v for v in speeds])
+    groups = speed_groups(known)
+    assert sorted(int(i) for group in groups for i in group) == np.flatnonzero(np.isfinite(known)).tolist()
+    assert all(len(group) >= MIN_INSTANTS for group in groups) or len(groups) == 1
+    means = [known[group].mean() for group in groups]
+    assert means == sorted(means)
 
 
 def test_a_stride_makes_the_vehicle_faster() -> None:
@@ -377,6 +396,7 @@ def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     for row in result["policies"]:
         assert sum(entry["instants"] for entry in row["miou_by_speed"].values()) == row["instants"]
     assert json.loads((tmp_path / "out" / "stream.json").read_text()) == result
+    assert set(Utility.load(tmp_path / "out" / "stream.json").values) == {"48x80", "96x160"}
     page = Text()
     page.feed((tmp_path / "out" / "stream.html").read_text(encoding="utf-8"))
     assert {"linear deadline", "Accuracy against compute", "streaming mIoU, %"} <= set(page.text)

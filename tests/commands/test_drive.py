@@ -256,6 +256,14 @@ def test_the_real_keyframe_drives_on_six_cameras(tmp_path: Path) -> None:
     assert report["summary"]["skipped"] == 0
     speeds = [frame["speed"]["mps"] for frame in report["frames"]]
     assert all(5 < speed < 15 for speed in speeds)
+    assert drive(f"nuscenes:{root}", tmp_path / "shared", "--camera", "all", *ADAPTIVE) == 0
+    report = json.loads((tmp_path / "shared" / "report.json").read_text())
+    assert report["run"]["policy"] == "adaptive, shared"
+    # Behind one another on one engine: the sum of the round's bounds keeps within the deadline, or it says so.
+    bounds = {plan["name"]: plan["bound_ms"] for plan in report["run"]["plans"]}
+    assert len(report["frames"]) == 6
+    if not any(frame["decision"]["degraded"] for frame in report["frames"]):
+        assert sum(bounds[frame["plan"]["name"]] for frame in report["frames"]) <= report["frames"][0]["deadline"]["ms"]
 
 
 @pytest.fixture

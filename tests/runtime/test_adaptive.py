@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.runtime.adaptive import adaptive_policy, provisional_table
+from perception.geometry.frames import transform, yaw_rotation
+from perception.runtime.adaptive import adaptive_policies, adaptive_policy, provisional_table
 from perception.runtime.plan import Plan
 from perception.runtime.resolution import VehicleState
 from perception.runtime.sight import assumed_camera, seen_range_m
@@ -59,3 +61,20 @@ def test_a_table_of_another_camera_is_refused() -> None:
     table = provisional_table(Instant(), CAMERA, STOPPING)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"calibrated for pictures of 450x800, the camera gives 900x1600"):
         adaptive_policy("eco", table, assumed_camera((900, 1600)), STOPPING)
+
+
+def test_several_cameras_share_one_budget_the_one_that_looks_ahead_first() -> None:
+    table = provisional_table(Instant(), CAMERA, STOPPING)  # type: ignore[arg-type]
+    turn = transform(np.zeros(3), yaw_rotation(np.pi / 2))
+    left = replace(CAMERA, ego_from_camera=turn @ CAMERA.ego_from_camera)
+    policies, _ = adaptive_policies("quality", table, {"left": left, "front": CAMERA}, STOPPING)
+    assert list(policies) == ["front", "left"]
+    assert policies["front"].plans == table.plans
+    assert policies["left"].plans == tuple(plan for plan in table.plans if plan.fovea is None)
+    for name in policies:
+        decision = policies[name].choose(VehicleState(0, 1.0))
+        assert not decision.degraded
+        assert decision.seen_m == pytest.approx(seen_range_m(decision.plan, CAMERA, STOPPING))
+    small = replace(CAMERA, size=(225, 400))
+    with pytest.raises(InputError, match="pictures of 225x400"):
+        adaptive_policies("quality", table, {"front": CAMERA, "left": small}, STOPPING)

@@ -14,6 +14,7 @@ from perception.runtime.plan import Plan, fovea_plan, ladder, uniform_plan
 from perception.runtime.resolution import AdaptivePolicy, FixedPolicy, VehicleState, parse_policy
 from perception.runtime.sight import assumed_camera, make_fovea, seen_range_m
 from perception.runtime.stopping import StoppingModel
+from perception.runtime.utility import Utility
 
 CAMERA = assumed_camera((900, 1600))
 STOPPING = StoppingModel()
@@ -175,11 +176,24 @@ def test_uncertainty_age_and_acceleration_raise_the_speed() -> None:
 
 
 def test_utility_decides_among_safe_plans() -> None:
-    utility = [1.0, 2.0, 5.0, 4.0, 3.0, 2.5]
-    assert make(Proportional(1), UNIFORM, utility=utility).choose(at(2.0)).plan == UNIFORM[2]
-    assert make(Proportional(1), UNIFORM, utility=utility, mode="eco").choose(at(2.0)).plan == UNIFORM[0]
-    with pytest.raises(InputError, match="utility"):
-        make(Proportional(1), UNIFORM, utility=[1.0, math.nan])
+    rows = zip(PLANS, [1.0, 2.0, 5.0, 4.0, 3.0, 2.5, 4.5], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], strict=True)
+    utility = Utility((1.0, 3.0), {plan.name: (slow, fast) for plan, slow, fast in rows})
+    quick = Proportional(1)
+    assert make(quick, utility=utility).choose(at(1.0)).plan == PLANS[2]
+    assert make(quick, utility=utility).choose(at(3.0)).plan == FOVEA  # measured, a fovea need not wait
+    assert make(quick, utility=utility, mode="eco").choose(at(3.0)).plan == UNIFORM[0]
+    assert make(quick).choose(at(3.0)).plan == UNIFORM[-1]
+    with pytest.raises(InputError, match="no values for 900x1600"):
+        make(utility=Utility((0.0,), {plan.name: (1.0,) for plan in PLANS if plan.size != (900, 1600)}))
+
+
+@given(speeds, st.lists(st.floats(-1, 1), min_size=14, max_size=14))
+def test_utility_never_overrules_safety(speed: float | None, values: list[float]) -> None:
+    utility = Utility((2.0, 20.0), {plan.name: (values[i], values[i + 7]) for i, plan in enumerate(PLANS)})
+    plain, ranked = make().choose(at(speed)), make(utility=utility).choose(at(speed))
+    assert plain.degraded == ranked.degraded
+    if not ranked.degraded:
+        assert ranked.required_m <= ranked.seen_m  # type: ignore[operator]
 
 
 def test_a_network_slower_than_the_camera_lets_pictures_wait() -> None:
