@@ -145,9 +145,15 @@ class Sample:
     Shape:
         - image: ``(3, H, W)`` float32 in 0..1, RGB, not normalised.
         - semantic: ``(H, W)`` int64 class index, 255 ignored.
-        - drivable, lane: ``(H, W)`` int64, 1 inside, 0 outside, 255 ignored.
+        - drivable, lane, crossing: ``(H, W)`` int64, 1 inside, 0 outside, 255 ignored.
         - boxes: the 2D boxes of the image.
         - depth_m: ``(H, W)`` float32 distance along the optical axis in metres, 0 where unknown.
+        - global_from_ego: ``(4, 4)`` float64 pose of the vehicle when the image was taken.
+
+    Args:
+        token: of the image's own record in the data set's tables.
+        sample_token: of the keyframe that it belongs to, which its other cameras and its LiDAR sweep share.
+        channel: name of the camera, such as ``CAM_FRONT``.
     """
 
     image: Tensor
@@ -155,14 +161,19 @@ class Sample:
     semantic: Tensor | None = None
     drivable: Tensor | None = None
     lane: Tensor | None = None
+    crossing: Tensor | None = None
     boxes: Boxes | None = None
     depth_m: Tensor | None = None
     camera: Camera | None = None
     speed_mps: float | None = None
     timestamp_us: int | None = None
+    token: str | None = None
+    sample_token: str | None = None
+    channel: str | None = None
+    global_from_ego: np.ndarray | None = None
 
 
-MASK_TARGETS = ("semantic", "drivable", "lane")
+MASK_TARGETS = ("semantic", "drivable", "lane", "crossing")
 """Targets that are a label per pixel."""
 
 
@@ -172,10 +183,17 @@ class Batch:
 
     Shape:
         - image: ``(B, 3, H, W)`` float32 in 0..1.
-        - semantic, drivable, lane: ``(B, H, W)`` int64; all 255 for a sample without the target;
+        - semantic, drivable, lane, crossing: ``(B, H, W)`` int64; all 255 for a sample without the target;
           ``None`` where no sample of the batch has it.
         - boxes: ``(B, M, 4)`` float32 xyxy, zero-padded; ``box_labels``: ``(B, M)`` int64, -1 padded.
         - has_boxes: ``(B,)`` bool, whether the sample has box labels at all (an empty list counts).
+
+    Args:
+        cameras: after the transforms; in grouped batches the key to projecting one LiDAR sweep into every image.
+        tokens, sample_tokens, channels, timestamps_us, global_from_ego: of each image, as in :class:`Sample`.
+        views: consecutive images that belong to one sample: 1, or in grouped batches the number of cameras. Then
+            ``image.unflatten(0, (-1, views))`` is ``(samples, views, 3, H, W)``, the views are in the order in which
+            the data module names its cameras, and ``sample_tokens[::views]`` are the batch's samples.
     """
 
     image: Tensor
@@ -183,11 +201,18 @@ class Batch:
     semantic: Tensor | None = None
     drivable: Tensor | None = None
     lane: Tensor | None = None
+    crossing: Tensor | None = None
     boxes: Tensor | None = None
     box_labels: Tensor | None = None
     has_boxes: Tensor | None = None
     cameras: list[Camera | None] = field(default_factory=list)
     speed_mps: list[float | None] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    sample_tokens: list[str | None] = field(default_factory=list)
+    channels: list[str | None] = field(default_factory=list)
+    timestamps_us: list[int | None] = field(default_factory=list)
+    global_from_ego: list[np.ndarray | None] = field(default_factory=list)
+    views: int = 1
 
     def _map(self, function: Any) -> Batch:
         moved = {}

@@ -31,6 +31,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         names=[sample.name for sample in samples],
         cameras=[sample.camera for sample in samples],
         speed_mps=[sample.speed_mps for sample in samples],
+        tokens=[sample.token for sample in samples],
+        sample_tokens=[sample.sample_token for sample in samples],
+        channels=[sample.channel for sample in samples],
+        timestamps_us=[sample.timestamp_us for sample in samples],
+        global_from_ego=[sample.global_from_ego for sample in samples],
         **{name: _stack_masks(samples, name) for name in MASK_TARGETS},
     )
     if any(sample.boxes is not None for sample in samples):

@@ -105,6 +105,10 @@ class NuScenesDataset(Dataset[Sample]):
             camera=camera,
             speed_mps=nuscenes_tables.ego_speed_mps(self.tables, frame.token),
             timestamp_us=frame.timestamp_us,
+            token=frame.token,
+            sample_token=frame.sample_token,
+            channel=frame.channel,
+            global_from_ego=nuscenes_tables.global_from_ego(self.tables, frame.token),
         )
         if (labels := self._dense("semantic", frame, camera)) is not None:
             self._check_values(labels, frame)

@@ -29,6 +29,7 @@ class Frame:
 
     Args:
         token: of its ``sample_data`` record.
+        sample_token: of the sample that it belongs to.
         scene: name of the scene, such as ``scene-0061``.
         channel: camera name, such as ``CAM_FRONT``.
         filename: of the image, relative to the data folder.
@@ -36,6 +37,7 @@ class Frame:
     """
 
     token: str
+    sample_token: str
     scene: str
     channel: str
     filename: str
@@ -134,6 +136,7 @@ def camera_frames(tables: Any, scenes: Sequence[str], cameras: Sequence[str], sw
         frames.append(
             Frame(
                 token=record["token"],
+                sample_token=record["sample_token"],
                 scene=scene,
                 channel=record["channel"],
                 filename=record["filename"],
