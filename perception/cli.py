@@ -25,6 +25,7 @@ COMMANDS = {
 }
 SUBCOMMANDS = {
     ("bench", "loop"): "what the real-time loop costs besides the network",
+    ("bench", "rungs"): "one set of weights for a ladder of resolutions against a model for each rung",
     ("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives",
 }
 """Commands of two words with options of their own; the module's name joins the words."""

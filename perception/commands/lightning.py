@@ -61,8 +61,8 @@ class PerceptionCLI(LightningCLI):
         parser.set_defaults({"seed_everything": 0})
 
     def before_instantiate_classes(self) -> None:
-        if "verbose" in self.config[self.config.subcommand]:
-            self.config[self.config.subcommand].verbose = False  # the RunSummary callback prints the measures
+        if self.subcommand is not None and "verbose" in self.config[self.subcommand]:
+            self.config[self.subcommand].verbose = False  # the RunSummary callback prints the measures
 
     def _parse_ckpt_path(self) -> None:
         """The config says what is built. The base class lets the checkpoint's hyperparameters, among them a
@@ -75,18 +75,33 @@ def run(name: str, arguments: list[str]) -> None:
     Raises:
         InputError: for a bad config, option, data folder or checkpoint.
     """
+    _command_line([name, *arguments], run=True)
+
+
+def parse(arguments: list[str]) -> PerceptionCLI:
+    """Trainer, model and data module of a config, without running anything: ``.trainer .model .datamodule``.
+
+    Raises:
+        InputError: for a bad config or option.
+    """
+    return _command_line(arguments, run=False)
+
+
+def _command_line(arguments: list[str], run: bool) -> PerceptionCLI:
     check_config_files(arguments)
     keep_freed_memory()
+    errors = {"exit_on_error": False}
     with _quiet(), _argument_errors():
-        PerceptionCLI(
+        return PerceptionCLI(
             model_class=pl.LightningModule,
             datamodule_class=pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=LogConfig,
             auto_configure_optimizers=False,
-            parser_kwargs={sub: {"exit_on_error": False} for sub in SUBCOMMANDS} | {"exit_on_error": False},
-            args=[name, *arguments],
+            parser_kwargs=(dict.fromkeys(SUBCOMMANDS, errors) if run else {}) | errors,
+            args=arguments,
+            run=run,
         )
 
 
