@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": "side-by-side timings with ratios",
 }
 SUBCOMMANDS = {
+    ("bench", "domains"): "one model on several data sets, such as weathers",
     ("bench", "loop"): "what the real-time loop costs besides the network",
     ("bench", "rungs"): "one set of weights for a ladder of resolutions against a model for each rung",
     ("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives",

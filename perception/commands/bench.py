@@ -31,8 +31,8 @@ def main(
     """Time things against each other.
 
     The contestants take turns, round after round, so that a machine whose speed drifts treats them alike; the
-    ratio is the median of the ratios of each round. `perception bench loop`, `rungs` and `stream` have
-    options of their own.
+    ratio is the median of the ratios of each round. `perception bench domains`, `loop`, `rungs` and
+    `stream` have options of their own.
 
     Args:
         what: ``multitask``: all heads against the semantic head alone and against four separate models.
@@ -44,7 +44,7 @@ def main(
         precision: for ``train``: ``32-true`` or ``bf16-mixed``.
     """
     if what not in WHAT:
-        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, loop, rungs, stream")
+        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, domains, loop, rungs, stream")
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, got {rounds}")
     height_width = parse_size(size)
