@@ -24,8 +24,17 @@ def main(
     sweep_hz: float = 12.0,
     speed: str = "traffic",
     workers: int = 2,
+    cameras: str = "front",
+    sweep_cameras: str = "front",
+    lidar_hz: float = 2.0,
+    timing: str = "auto",
+    masks: bool | None = None,
+    maps: str = "auto",
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
+
+    An interrupted run goes on where it stopped when it is started again with the same arguments.
 
     Args:
         out: folder to make; it must not exist or be empty.
@@ -38,9 +47,35 @@ def main(
         speed: how fast the ego drives: ``traffic`` (as others, bends and lights let it), a kind of speed trace
             (``urban``, ``rural``, ``motorway``, ``stop_and_go``, ``emergency``), or ``mixed``: all kinds in turn.
         workers: processes.
+        cameras: ``front``, ``all`` six, or a comma list such as ``CAM_FRONT,CAM_BACK``.
+        sweep_cameras: which of them also record between keyframes, said likewise.
+        lidar_hz: LiDAR turns a second, up to 20; 0 or 2 writes those of keyframes only.
+        timing: ``instant`` (all sensors at once), ``turning`` (each camera fires as the turning LiDAR passes it, as
+            in nuScenes), or ``auto``: ``turning`` with more than one camera or with LiDAR turns between keyframes.
+        masks: also write drivable and lane masks as files; by default with more than one camera.
+        maps: ``on`` (scenes lie side by side on the maps of the four nuScenes locations, with map expansion files),
+            ``off``, or ``auto``: on where all scenes fit.
+        overwrite: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
-    return write_dataset(out, scenes, keyframes, parse_size(size), seed, sweep_hz, weather, workers, speeds)
+    return write_dataset(
+        out,
+        scenes=scenes,
+        keyframes=keyframes,
+        size=parse_size(size),
+        seed=seed,
+        sweep_hz=sweep_hz,
+        weather=weather,
+        workers=workers,
+        speeds=speeds,
+        cameras=cameras,
+        sweep_cameras=sweep_cameras,
+        lidar_hz=lidar_hz,
+        timing=timing,
+        masks=masks,
+        maps=maps,
+        overwrite=overwrite,
+    )
 
 
 def _speeds(kind: str, scenes: int, duration_s: float, seed: int) -> list[Trace]:

@@ -7,37 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from perception.files import write_png
+from perception.errors import InputError
 from perception.geometry.frames import apply, quaternion_from_rotation, yaw_rotation
-from perception.taxonomy import NUSCENES_LIDARSEG, ROAD_SCENE
 from perception.types import Camera
 from perception.world.actors import Actor
-from perception.world.camera import CameraFrame, front_camera, render_camera
-from perception.world.lidar import EGO_FROM_LIDAR, LidarScan, points_in_box, scan_lidar
+from perception.world.camera import CameraFrame, render_camera
+from perception.world.can_bus import can_messages
+from perception.world.lidar import LidarScan, points_in_box, scan_lidar, sweep_lidar
+from perception.world.map_expansion import expansion_records
+from perception.world.map_expansion_masks import drivable_mask
+from perception.world.map_layers import MapLayers
 from perception.world.raycast import Frame
+from perception.world.record_files import write_picture, write_point_labels, write_scan
+from perception.world.rig import CAMERAS, EGO_FROM_LIDAR, FRONT, LIDAR, camera_delay_s, rig_camera
 from perception.world.scene import Scene, SpeedProfile, build_scene
 from perception.world.tables import (
-    CAMERA,
-    LIDAR,
-    LOCATIONS,
     VERSION,
     SceneTables,
+    attribute_tokens,
     link,
     pose_record,
     scene_name,
     sensor_records,
     token,
 )
-from perception.world.visibility import level, visible_share
+from perception.world.visibility import View, level, visible_share
 
 KEYFRAME_HZ = 2.0
 ANNOTATION_RANGE_M = 80.0
-DEPTH_SCALE = 256.0
 EPOCH_US = 1_533_000_000_000_000
-JPEG_QUALITY = 95
-MAP_RESOLUTION_M = 0.1
+SWEEP_INSTANTS = 3
+"""Instants at which a LiDAR turn between keyframes looks at the world; at keyframes it shares those of the cameras."""
+TIMINGS = ("auto", "instant", "turning")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Recording:
         size: ``(height, width)`` of the pictures.
         sweep_hz: camera rate between keyframes, 0 for none.
         speeds: the ego's speed profiles, which the scenes take in turn; none lets it drive with the traffic.
+        cameras: channels, of :data:`perception.world.rig.CAMERAS`.
+        sweep_cameras: those of them that also record between keyframes.
+        lidar_hz: rate of LiDAR turns, up to 20; those between keyframes have no labels.
+        timing: ``instant``: all sensors measure the world at the keyframe's instant; ``turning``: the LiDAR turns
+            while all moves, and each camera fires when the beam passes it, as in nuScenes; ``auto``: ``turning``
+            unless there is one camera and no LiDAR turn between keyframes.
+        masks: whether drivable and lane masks are written; ``None`` with more than one camera.
     """
 
     out: Path
@@ -60,6 +69,15 @@ class Recording:
     size: tuple[int, int]
     sweep_hz: float
     speeds: tuple[SpeedProfile, ...] = ()
+    cameras: tuple[str, ...] = (FRONT,)
+    sweep_cameras: tuple[str, ...] = (FRONT,)
+    lidar_hz: float = KEYFRAME_HZ
+    timing: str = "auto"
+    masks: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.timing not in TIMINGS:
+            raise InputError(f"unknown timing {self.timing!r}; use one of {', '.join(TIMINGS)}")
 
     @property
     def per_keyframe(self) -> int:
@@ -67,9 +85,34 @@ class Recording:
         return max(1, round(self.sweep_hz / KEYFRAME_HZ))
 
     @property
+    def turns_per_keyframe(self) -> int:
+        """LiDAR turns from one keyframe to the next."""
+        return max(1, round(self.lidar_hz / KEYFRAME_HZ))
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """Cameras that record between keyframes."""
+        return tuple(channel for channel in self.cameras if channel in self.sweep_cameras)
+
+    @property
+    def turning(self) -> bool:
+        """Whether the sensors measure one after the other."""
+        if self.timing == "auto":
+            return len(self.cameras) > 1 or self.turns_per_keyframe > 1
+        return self.timing == "turning"
+
+    @property
+    def with_masks(self) -> bool:
+        return len(self.cameras) > 1 if self.masks is None else self.masks
+
+    @property
     def frames(self) -> int:
         """Camera frames of a scene: sweeps lie between keyframes, none after the last."""
-        return (self.keyframes - 1) * self.per_keyframe + 1
+        return self.keyframes * len(self.cameras) + (self.keyframes - 1) * (self.per_keyframe - 1) * len(self.swept)
+
+    def delay_s(self, channel: str) -> float:
+        """When a camera fires, relative to the LiDAR."""
+        return camera_delay_s(channel) if self.turning else 0.0
 
 
 def record_scene(recording: Recording, index: int, done: Callable[[], None]) -> SceneTables:
@@ -84,81 +127,103 @@ class _Recorder:
         duration_s = (recording.keyframes - 1) / KEYFRAME_HZ
         speed = recording.speeds[index % len(recording.speeds)] if recording.speeds else None
         self.scene: Scene = build_scene(recording.seed, index, duration_s, recording.weather, speed)
-        self.camera: Camera = front_camera(recording.size)
+        self.cameras: dict[str, Camera] = {name: rig_camera(name, recording.size) for name in recording.cameras}
         self.log = f"world-{recording.seed}-{index:04d}"
         self.start_us = EPOCH_US + index * 1_000_000_000
-        self.records = SceneTables()
+        self.records = SceneTables(drive_side=self.scene.road.drive_side)
         self.annotated: dict[int, Actor] = {}
+        self._frames: dict[float, Frame] = {}
 
     def run(self, done: Callable[[], None]) -> SceneTables:
-        count = self.recording.per_keyframe
-        for number in range(self.recording.frames):
-            keyframe, between = divmod(number, count)
-            time_s = (keyframe + between / count) / KEYFRAME_HZ
-            self._frame(keyframe, time_s, between == 0)
-            done()
+        steps, turns = self.recording.per_keyframe, self.recording.turns_per_keyframe
+        for keyframe in range(self.recording.keyframes):
+            time_s = keyframe / KEYFRAME_HZ
+            self._keyframe(keyframe, time_s, done)
+            if keyframe == self.recording.keyframes - 1:
+                break
+            # As in nuScenes, a sweep belongs to the sample that follows it.
+            for step in range(1, steps):
+                self._frames.clear()
+                for channel in self.recording.swept:
+                    self._picture(channel, keyframe + 1, time_s + step / steps / KEYFRAME_HZ, False)
+                    done()
+            for turn in range(1, turns):
+                self._frames.clear()
+                self._turn(keyframe + 1, time_s + turn / turns / KEYFRAME_HZ, False)
         self._finish()
         return self.records
 
-    def _frame(self, keyframe: int, time_s: float, is_key: bool) -> None:
-        frame = Frame(self.scene, time_s)
-        picture = render_camera(self.scene, time_s, self.camera, frame)
-        stamp = self.start_us + round(time_s * 1e6)
-        # As in nuScenes, a sweep belongs to the sample that follows it.
-        self._write_camera(picture, keyframe if is_key else keyframe + 1, stamp, time_s, is_key)
-        if is_key:
-            self.records.add(
-                "sample", token=self._sample(keyframe), timestamp=stamp, scene_token=token(self.name), prev="", next=""
-            )
-            scan = scan_lidar(self.scene, time_s, frame)
-            self._write_lidar(scan, keyframe, stamp, time_s)
-            self._annotate(picture, scan, keyframe, time_s)
+    def _keyframe(self, keyframe: int, time_s: float, done: Callable[[], None]) -> None:
+        self._frames.clear()
+        views = []
+        for channel in sorted(self.cameras, key=self.recording.delay_s):
+            picture = self._picture(channel, keyframe, time_s, True)
+            views.append(View(self.cameras[channel], time_s + self.recording.delay_s(channel), picture.instance))
+            done()
+        self.records.add(
+            "sample", token=self._sample(keyframe), timestamp=self._stamp(time_s), scene_token=token(self.name),
+            prev="", next="",
+        )  # fmt: skip
+        scan = self._turn(keyframe, time_s, True)
+        self._annotate(views, scan, keyframe, time_s)
+
+    def _frame(self, time_s: float) -> Frame:
+        """The world at an instant; those of the keyframe or sweep at hand are kept."""
+        key = round(time_s, 6)
+        if key not in self._frames:
+            self._frames[key] = Frame(self.scene, time_s)
+        return self._frames[key]
 
     def _sample(self, keyframe: int) -> str:
         return token(self.name, "sample", keyframe)
 
-    def _write_camera(self, picture: CameraFrame, keyframe: int, stamp: int, time_s: float, is_key: bool) -> None:
-        out = self.recording.out
-        stem = f"{self.log}__{CAMERA}__{stamp}"
-        filename = f"{'samples' if is_key else 'sweeps'}/{CAMERA}/{stem}.jpg"
-        (out / filename).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture.image).save(out / filename, quality=JPEG_QUALITY, subsampling=0)
-        dense = out / "dense"
-        write_png(dense / "semantic" / CAMERA / f"{stem}.png", picture.semantic, ROAD_SCENE.palette(), compress=1)
-        write_png(dense / "instance" / CAMERA / f"{stem}.png", picture.instance, compress=1)
-        depth = np.clip(np.round(picture.depth_m * DEPTH_SCALE), 0, 65535).astype(np.uint16)
-        write_png(dense / "depth" / CAMERA / f"{stem}.png", depth, compress=1)
-        self._data_record(CAMERA, filename, "jpg", keyframe, stamp, time_s, is_key)
+    def _stamp(self, time_s: float) -> int:
+        return self.start_us + round(time_s * 1e6)
 
-    def _write_lidar(self, scan: LidarScan, keyframe: int, stamp: int, time_s: float) -> None:
-        out = self.recording.out
-        filename = f"samples/{LIDAR}/{self.log}__{LIDAR}__{stamp}.pcd.bin"
-        (out / filename).parent.mkdir(parents=True, exist_ok=True)
-        scan.points.astype("<f4").tofile(out / filename)
-        identity = self._data_record(LIDAR, filename, "pcd", keyframe, stamp, time_s, True)
-        labels = f"lidarseg/{VERSION}/{identity}_lidarseg.bin"
-        (out / labels).parent.mkdir(parents=True, exist_ok=True)
-        scan.labels.astype(np.uint8).tofile(out / labels)
-        self.records.lidarseg.append({"token": identity, "sample_data_token": identity, "filename": labels})
+    def _picture(self, channel: str, keyframe: int, time_s: float, is_key: bool) -> CameraFrame:
+        fired_s = time_s + self.recording.delay_s(channel)
+        frame = self._frame(fired_s)
+        picture = render_camera(self.scene, fired_s, self.cameras[channel], frame, stream=list(CAMERAS).index(channel))
+        filename, _ = self._data_record(channel, "jpg", keyframe, fired_s, is_key)
+        write_picture(self.recording.out, filename, picture, self.recording.with_masks)
+        return picture
 
-    def _data_record(
-        self, channel: str, filename: str, form: str, keyframe: int, stamp: int, time_s: float, is_key: bool
-    ) -> str:
+    def _turn(self, keyframe: int, time_s: float, is_key: bool) -> LidarScan:
+        if not self.recording.turning:
+            scan = scan_lidar(self.scene, time_s, self._frame(time_s))
+        else:
+            delays = sorted(camera_delay_s(channel) for channel in CAMERAS)
+            delays = delays if is_key else delays[1 :: len(delays) // SWEEP_INSTANTS]
+            scan = sweep_lidar(self.scene, time_s, [time_s + delay for delay in delays], self._frame)
+        filename, identity = self._data_record(LIDAR, "pcd.bin", keyframe, time_s, is_key)
+        write_scan(self.recording.out, filename, scan)
+        if is_key:
+            labels = f"lidarseg/{VERSION}/{identity}_lidarseg.bin"
+            write_point_labels(self.recording.out, labels, scan)
+            self.records.lidarseg.append({"token": identity, "sample_data_token": identity, "filename": labels})
+        return scan
+
+    def _data_record(self, channel: str, suffix: str, keyframe: int, time_s: float, is_key: bool) -> tuple[str, str]:
+        """Add the records of a measurement; its file name and token."""
+        stamp = self._stamp(time_s)
         identity = token(self.name, channel, stamp)
-        height, width = self.recording.size if channel == CAMERA else (0, 0)
+        filename = f"{'samples' if is_key else 'sweeps'}/{channel}/{self.log}__{channel}__{stamp}.{suffix}"
+        height, width = (0, 0) if channel == LIDAR else self.recording.size
         self.records.tables["ego_pose"].append(pose_record(identity, stamp, self.scene.global_from_ego(time_s)))
         self.records.add(
             "sample_data", token=identity, sample_token=self._sample(keyframe), ego_pose_token=identity,
-            calibrated_sensor_token=token(self.name, "calibrated_sensor", channel), timestamp=stamp, fileformat=form,
-            is_key_frame=is_key, height=height, width=width, filename=filename, prev="", next="",
+            calibrated_sensor_token=token(self.name, "calibrated_sensor", channel), timestamp=stamp,
+            fileformat=suffix.split(".")[0], is_key_frame=is_key, height=height, width=width, filename=filename,
+            prev="", next="",
         )  # fmt: skip
-        return identity
+        return filename, identity
 
-    def _annotate(self, picture: CameraFrame, scan: LidarScan, keyframe: int, time_s: float) -> None:
-        """Boxes of everything within range that the LiDAR or the camera sees."""
+    def _annotate(self, views: list[View], scan: LidarScan, keyframe: int, time_s: float) -> None:
+        """Boxes of everything within range that the LiDAR or a camera sees, at the keyframe's instant."""
         global_from_ego = self.scene.global_from_ego(time_s)
         cloud = apply(global_from_ego @ EGO_FROM_LIDAR, scan.points[:, :3])
-        pixels = np.bincount(picture.instance.ravel(), minlength=len(self.scene.actors) + 1)
+        counts = [np.bincount(view.instance.ravel(), minlength=len(self.scene.actors) + 1) for view in views]
+        pixels = np.sum(counts, axis=0)
         for actor in self.scene.present(time_s):
             box = self.scene.box(actor, time_s)
             if np.hypot(*(box.center[:2] - global_from_ego[:2, 3])) > ANNOTATION_RANGE_M:
@@ -166,16 +231,14 @@ class _Recorder:
             points = points_in_box(cloud, box.center, box.size, box.yaw)
             if not points and not pixels[actor.instance]:
                 continue
-            share = 0.0
-            if pixels[actor.instance]:
-                share = visible_share(self.scene, actor, time_s, self.camera, picture.instance)
+            share = visible_share(self.scene, actor, views) if pixels[actor.instance] else 0.0
             self.annotated[actor.instance] = actor
             length, width, height = box.size
             attribute = actor.attribute(self.scene.road, time_s)
             self.records.add(
                 "sample_annotation", token=token(self.name, "annotation", keyframe, actor.instance),
                 sample_token=self._sample(keyframe), instance_token=self._instance(actor.instance),
-                visibility_token=str(level(share)), attribute_tokens=[token("attribute", attribute)],
+                visibility_token=str(level(share)), attribute_tokens=attribute_tokens(actor.category, attribute),
                 translation=box.center.tolist(), size=[width, length, height],
                 rotation=quaternion_from_rotation(yaw_rotation(box.yaw)).tolist(), prev="", next="",
                 num_lidar_pts=points, num_radar_pts=0,
@@ -187,7 +250,7 @@ class _Recorder:
     def _finish(self) -> None:
         tables = self.records.tables
         link(tables["sample"])
-        for channel in (CAMERA, LIDAR):
+        for channel in (*self.cameras, LIDAR):
             link([row for row in tables["sample_data"] if f"/{channel}/" in row["filename"]])
         for number, actor in sorted(self.annotated.items()):
             identity = self._instance(number)
@@ -199,12 +262,10 @@ class _Recorder:
                 last_annotation_token=rows[-1]["token"],
             )  # fmt: skip
             self.records.instance_tokens[str(number)] = identity
-        tables["calibrated_sensor"] = sensor_records(self.name, self.camera)
-        places = LOCATIONS[self.scene.road.drive_side]
-        location = places[self.scene.index % len(places)]
+        tables["calibrated_sensor"] = sensor_records(self.name, self.cameras)
         self.records.add(
             "log", token=token(self.name, "log"), logfile=self.log, vehicle="world", date_captured="2018-07-31",
-            location=location,
+            location="",
         )  # fmt: skip
         samples = tables["sample"]
         self.records.add(
@@ -212,22 +273,7 @@ class _Recorder:
             description=f"{self.scene.district}, {self.scene.weather}", nbr_samples=len(samples),
             first_sample_token=samples[0]["token"], last_sample_token=samples[-1]["token"],
         )  # fmt: skip
-        filename = f"maps/{token(self.name, 'map')}.png"
-        write_png(self.recording.out / filename, drivable_map(self.scene))
-        self.records.add(
-            "map", token=token(self.name, "map"), log_tokens=[token(self.name, "log")], category="semantic_prior",
-            filename=filename,
-        )  # fmt: skip
-
-
-def drivable_map(scene: Scene) -> np.ndarray:
-    """``(H, W)`` uint8 mask, 255 on drivable surface, 0.1 m a pixel, the global origin at the bottom left."""
-    mesh = scene.static
-    drivable = mesh.lidar == NUSCENES_LIDARSEG.index("flat.driveable_surface")
-    corners = mesh.vertices[mesh.faces[drivable]][:, :, :2] / MAP_RESOLUTION_M  # (F, 3, 2)
-    width, height = (np.ceil(corners.reshape(-1, 2).max(axis=0)) + 100).astype(int)
-    image = Image.new("L", (int(width), int(height)))
-    draw = ImageDraw.Draw(image)
-    for triangle in corners:
-        draw.polygon([(float(x), float(height - 1 - y)) for x, y in triangle], fill=255)
-    return np.array(image)
+        self.records.mask, self.records.mask_origin_m = drivable_mask(self.scene)
+        self.records.can = can_messages(self.scene, self.start_us)
+        layers = self.scene.map_layers() if hasattr(self.scene, "map_layers") else MapLayers()
+        self.records.expansion = expansion_records(layers, self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,9 @@ import numpy as np
 from perception.geometry.frames import quaternion_from_rotation
 from perception.taxonomy import NUSCENES_LIDARSEG
 from perception.types import Camera
-from perception.world.lidar import EGO_FROM_LIDAR
+from perception.world.rig import EGO_FROM_LIDAR, LIDAR
 
 VERSION = "v1.0-mini"
-CAMERA = "CAM_FRONT"
-LIDAR = "LIDAR_TOP"
 LOCATIONS = {
     -1: ("boston-seaport",),
     1: ("singapore-onenorth", "singapore-queenstown", "singapore-hollandvillage"),
@@ -70,11 +68,27 @@ def splits(count: int) -> dict[str, list[str]]:
 
 @dataclass
 class SceneTables:
-    """Records of one scene, by table, and its lidarseg records."""
+    """Records of one scene; all that is said in the global frame is in the scene's own.
+
+    Args:
+        tables: by table name.
+        lidarseg: records of that table.
+        instance_tokens: by number in the instance images.
+        drive_side: on which one drives, -1 right, +1 left.
+        can: messages of the CAN bus, by file.
+        expansion: layers of the map expansion, see :mod:`perception.world.map_expansion`.
+        mask: ``(H, W)`` uint8 drivable surface, 255 inside, 0.1 m a pixel, the first row in the north.
+        mask_origin_m: its south-west corner, whole metres.
+    """
 
     tables: dict[str, list[Record]] = field(default_factory=lambda: {name: [] for name in TABLES})
     lidarseg: list[Record] = field(default_factory=list)
     instance_tokens: dict[str, str] = field(default_factory=dict)
+    drive_side: int = -1
+    can: dict[str, Any] = field(default_factory=dict)
+    expansion: dict[str, Any] = field(default_factory=dict)
+    mask: np.ndarray = field(default_factory=lambda: np.zeros((10, 10), np.uint8))
+    mask_origin_m: tuple[int, int] = (0, 0)
 
     def add(self, table: str, **record: Any) -> None:
         self.tables[table].append(record)
@@ -86,8 +100,8 @@ def link(records: Sequence[Record]) -> None:
         before["next"], after["prev"] = after["token"], before["token"]
 
 
-def shared_tables() -> dict[str, list[Record]]:
-    """Tables that do not depend on the scenes."""
+def shared_tables(cameras: Sequence[str]) -> dict[str, list[Record]]:
+    """Tables that do not depend on the scenes, for a rig of some cameras and the LiDAR."""
     return {
         "attribute": [{"token": token("attribute", n), "name": n, "description": n} for n in ATTRIBUTES],
         "category": [
@@ -95,8 +109,12 @@ def shared_tables() -> dict[str, list[Record]]:
             for index, name in enumerate(NUSCENES_LIDARSEG)
         ],
         "sensor": [
-            {"token": token("sensor", CAMERA), "channel": CAMERA, "modality": "camera"},
-            {"token": token("sensor", LIDAR), "channel": LIDAR, "modality": "lidar"},
+            {
+                "token": token("sensor", channel),
+                "channel": channel,
+                "modality": "lidar" if channel == LIDAR else "camera",
+            }
+            for channel in (*cameras, LIDAR)
         ],
         "visibility": [
             {"token": str(number), "level": name, "description": f"visibility of {name[1:]} percent"}
@@ -105,13 +123,17 @@ def shared_tables() -> dict[str, list[Record]]:
     }
 
 
-def sensor_records(name: str, camera: Camera) -> list[Record]:
+def attribute_tokens(category: str, attribute: str) -> list[str]:
+    """Tokens of an object's attribute: none for categories that have none in nuScenes."""
+    has = category.startswith(("vehicle.", "human.pedestrian.")) and attribute in ATTRIBUTES
+    return [token("attribute", attribute)] if has else []
+
+
+def sensor_records(name: str, cameras: Mapping[str, Camera]) -> list[Record]:
     """``calibrated_sensor`` records of a scene."""
     rows = []
-    for channel, ego_from_sensor, intrinsic in (
-        (CAMERA, camera.ego_from_camera, camera.intrinsics.tolist()),
-        (LIDAR, EGO_FROM_LIDAR, []),
-    ):
+    sensors = {channel: (camera.ego_from_camera, camera.intrinsics.tolist()) for channel, camera in cameras.items()}
+    for channel, (ego_from_sensor, intrinsic) in {**sensors, LIDAR: (EGO_FROM_LIDAR, [])}.items():
         rows.append(
             {
                 "token": token(name, "calibrated_sensor", channel),

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
-import signal
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from perception.console import progress_bar
 from perception.errors import InputError
-from perception.files import write_json
-from perception.taxonomy import ROAD_SCENE
 from perception.world.raycast import open3d
-from perception.world.record import KEYFRAME_HZ, Recording, record_scene
+from perception.world.record import KEYFRAME_HZ, Recording
+from perception.world.rig import parse_cameras
 from perception.world.scene import MAX_DURATION_S, SpeedProfile, check_scene_arguments
-from perception.world.tables import TABLES, VERSION, SceneTables, scene_name, shared_tables, splits
+from perception.world.tables import splits
+from perception.world.writer_assembly import MAPS, assemble
+from perception.world.writer_staging import Staging, arguments_of, check_target
+from perception.world.writer_workers import record_all
 
 MIN_SIDE_PX = 32
 MAX_SWEEP_HZ = 24.0
+MAX_LIDAR_HZ = 20.0
 
 
 def write_dataset(
@@ -37,11 +32,19 @@ def write_dataset(
     weather: str = "clear",
     workers: int = 2,
     speeds: Sequence[SpeedProfile] = (),
+    cameras: str | Sequence[str] = "front",
+    sweep_cameras: str | Sequence[str] = "front",
+    lidar_hz: float = 2.0,
+    timing: str = "auto",
+    masks: bool | None = None,
+    maps: str = "auto",
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a data set that the nuScenes devkit loads.
 
-    Everything is written into a temporary folder beside ``out`` that takes its name when it is complete. The same
-    arguments give the same bytes, whatever the number of workers.
+    Everything is written into a hidden folder ``.NAME.partial`` beside ``out``, whose contents take that name when
+    they are complete. After an interruption the same call goes on with the first unfinished scene. The same arguments
+    give the same bytes, whatever the number of workers and of interruptions.
 
     Args:
         out: folder to make; it must not exist or be empty.
@@ -54,48 +57,67 @@ def write_dataset(
         workers: processes.
         speeds: the ego's speed in m/s at a time in seconds, one profile per scene in turn; they travel to the
             workers, so they must be picklable. By default the ego drives with the traffic.
+        cameras: ``front``, ``all`` or channels of :data:`perception.world.rig.CAMERAS`.
+        sweep_cameras: which of them record between keyframes, said likewise.
+        lidar_hz: rate of LiDAR turns, rounded to a multiple of 2 Hz; 0 or 2 writes those of keyframes only.
+        timing: ``instant``, ``turning`` or ``auto``, see :class:`perception.world.record.Recording`.
+        masks: also write drivable and lane masks; by default with more than one camera.
+        maps: ``on``: the scenes lie side by side on the canvases of nuScenes' four locations, with one mask and one
+            map expansion file per location; ``off``: each scene has a place and a mask of its own; ``auto``: ``on``
+            where all scenes fit.
+        overwrite: replace a data set that an earlier call wrote, and drop what an interrupted one left behind.
 
     Returns:
         What was written: ``scenes``, ``keyframes``, ``images``, ``seconds``, ``images_per_second``, ``path``.
 
     Raises:
-        InputError: for arguments out of range or a folder that is in use.
+        InputError: for arguments out of range, a folder that is in use, one in which something else was begun, or
+            scenes that do not fit on the maps.
     """
     out = Path(out)
-    _check(out, scenes, keyframes, size, sweep_hz, workers)
+    _check(scenes, keyframes, size, sweep_hz, lidar_hz, workers)
+    if maps not in MAPS:
+        raise InputError(f"unknown maps {maps!r}; use one of {', '.join(MAPS)}")
+    check_target(out, overwrite)
     check_scene_arguments(seed, 0, (keyframes - 1) / KEYFRAME_HZ, weather)
     open3d()  # a missing extra is said here, not from a worker
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    staging = Staging(out)
+    recording = Recording(
+        staging.data,
+        seed,
+        weather,
+        keyframes,
+        size,
+        sweep_hz,
+        tuple(speeds),
+        parse_cameras(cameras),
+        parse_cameras(sweep_cameras),
+        lidar_hz,
+        timing,
+        masks,
+    )
     started = time.monotonic()
-    try:
-        recording = Recording(staging, seed, weather, keyframes, size, sweep_hz, tuple(speeds))
-        results = _record_all(recording, scenes, workers)
-        _write_tables(staging, results)
-        umask = os.umask(0)
-        os.umask(umask)
-        staging.chmod(0o777 & ~umask)
-        if out.exists():
-            out.rmdir()
-        staging.replace(out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staging.opened(arguments_of(recording, scenes), overwrite):
+        made = record_all(recording, staging, scenes, workers)
+        mapped = assemble(recording, staging, scenes, maps)
+        staging.finish()
     seconds = time.monotonic() - started
-    images = scenes * recording.frames
     return {
         "path": str(out),
         "scenes": scenes,
         "keyframes": scenes * keyframes,
-        "images": images,
+        "images": scenes * recording.frames,
+        "cameras": list(recording.cameras),
         "size": f"{size[0]}x{size[1]}",
         "seed": seed,
+        "maps": mapped,
         "seconds": round(seconds, 2),
-        "images_per_second": round(images / seconds, 2),
+        "images_per_second": round(made / seconds, 2),
         "splits": splits(scenes),
     }
 
 
-def _check(out: Path, scenes: int, keyframes: int, size: tuple[int, int], sweep_hz: float, workers: int) -> None:
+def _check(scenes: int, keyframes: int, size: tuple[int, int], sweep_hz: float, lidar_hz: float, workers: int) -> None:
     most = int(MAX_DURATION_S * KEYFRAME_HZ) + 1
     for name, value, low, high in (
         ("scenes", scenes, 1, 5000),
@@ -106,84 +128,6 @@ def _check(out: Path, scenes: int, keyframes: int, size: tuple[int, int], sweep_
     ):
         if not low <= value <= high:
             raise InputError(f"{name} must be {low} to {high}, got {value}")
-    if not 0 <= sweep_hz <= MAX_SWEEP_HZ:
-        raise InputError(f"sweep_hz must be 0 to {MAX_SWEEP_HZ:g}, got {sweep_hz}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not empty; name a new folder or remove it")
-
-
-# In a worker: the number of frames finished over all workers, and whether to give up.
-_finished: Any = None
-_stop: Any = None
-
-
-def _share(counter: Any, stop: Any) -> None:
-    global _finished, _stop
-    _finished, _stop = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-
-
-def _count() -> None:
-    with _finished.get_lock():
-        _finished.value += 1
-    if _stop.is_set():
-        raise InterruptedError("another worker failed")
-
-
-def _work(recording: Recording, index: int) -> SceneTables:
-    return record_scene(recording, index, _count)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside use one thread each for linear algebra: more only wait for one another."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _record_all(recording: Recording, scenes: int, workers: int) -> list[SceneTables]:
-    """All scenes, in order. Workers are spawned, so that no thread or lock of this process is copied."""
-    count = min(workers, scenes)
-    with progress_bar() as progress:
-        task = progress.add_task("camera frames", total=scenes * recording.frames)
-        if count == 1:
-            return [record_scene(recording, index, lambda: progress.advance(task)) for index in range(scenes)]
-        context = multiprocessing.get_context("spawn")
-        counter, stop = context.Value("q", 0), context.Event()
-        with _one_thread_each(), ProcessPoolExecutor(count, context, _share, (counter, stop)) as pool:
-            futures = [pool.submit(_work, recording, index) for index in range(scenes)]
-            pending = set(futures)
-            try:
-                while pending:
-                    done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-                    progress.update(task, completed=counter.value)
-                    for future in done:
-                        future.result()
-            except BaseException:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            return [future.result() for future in futures]
-
-
-def _write_tables(root: Path, results: list[SceneTables]) -> None:
-    tables: dict[str, list[Any]] = {name: [] for name in TABLES} | shared_tables()
-    for result in results:
-        for name, rows in result.tables.items():
-            tables[name].extend(rows)
-    folder = root / VERSION
-    for name in TABLES:
-        write_json(folder / f"{name}.json", tables[name])
-    write_json(folder / "lidarseg.json", [row for result in results for row in result.lidarseg])
-    write_json(folder / "splits.json", splits(len(results)))
-    tokens = {scene_name(i): result.instance_tokens for i, result in enumerate(results)}
-    labels = {"label_set": ROAD_SCENE.name, "classes": list(ROAD_SCENE.classes), "instance_tokens": tokens}
-    write_json(root / "dense" / "label_set.json", labels)
+    for name, rate, limit in (("sweep_hz", sweep_hz, MAX_SWEEP_HZ), ("lidar_hz", lidar_hz, MAX_LIDAR_HZ)):
+        if not 0 <= rate <= limit:
+            raise InputError(f"{name} must be 0 to {limit:g}, got {rate}")

@@ -16,7 +16,7 @@ from perception.world.lidar import EGO_FROM_LIDAR, points_in_box
 from perception.world.raycast import Frame
 from perception.world.scene import Scene
 from perception.world.traffic import EGO_CENTER_M, EGO_LENGTH_M
-from perception.world.visibility import visible_share
+from perception.world.visibility import View, visible_share
 
 SIZE = (90, 160)
 TIME_S = 0.7
@@ -104,9 +104,10 @@ def test_instances_belong_to_their_boxes_and_shares(scene: Scene, picture: Camer
         assert points_in_box(own, box.center, grown, box.yaw) == len(own)
         labels = {ROAD_SCENE.classes[k] for k in np.unique(picture.semantic[picture.instance == number])}
         assert labels <= CLASSES.get(actor.category, {"person"})
-        share = visible_share(scene, actor, TIME_S, camera, picture.instance)
+        share = visible_share(scene, actor, [View(camera, TIME_S, picture.instance)])
         assert 0 < share <= 1
-    assert visible_share(scene, scene.actors[seen[0] - 1], TIME_S, camera, np.zeros(SIZE, np.uint16)) == 0
+    blank = View(camera, TIME_S, np.zeros(SIZE, np.uint16))
+    assert visible_share(scene, scene.actors[seen[0] - 1], [blank]) == 0
 
 
 def test_boxes_hold_their_meshes_at_all_times(scene: Scene) -> None:
