@@ -179,7 +179,10 @@ def show(result: dict[str, Any]) -> None:
     )
     own = result["policy"].startswith("adaptive")
     limit = "each frame's own" if own else ms(deadline["ms"])
-    table.add_row("deadline", f"{limit}, missed by {deadline['missed']} of {result['answered']} frames")
+    missed = f"{limit}, missed by {deadline['missed']} of {result['answered']} frames"
+    if deadline["missed_share"] is not None:
+        missed += f" ({deadline['missed_share']:.2%}; below {deadline['missed_share_upper']:.2%} with 95 % confidence)"
+    table.add_row("deadline", missed)
     if own:
         table.add_row("degraded", f"{result['degraded']} frames: no plan was safe")
     if len(result["cameras"]) > 1:
