@@ -289,7 +289,7 @@ def test_the_adaptive_policy_follows_the_speed(
     assert drive(street, out, *ADAPTIVE, "--speed", str(tmp_path / "speed.csv"), "--focal_px", "200") == 0
     printed = capsys.readouterr()
     assert "latencies are provisional" in " ".join(printed.err.split())
-    assert "with 95 % confidence" in " ".join(printed.out.split())
+    assert "with 95 % confidence" in " ".join(printed.out.replace("│", " ").split())
     report = json.loads((out / "report.json").read_text())
     assert report["run"]["policy"] == "adaptive"
     assert report["run"]["calibration"] == "provisional"
