@@ -146,3 +146,33 @@ NUSCENES_LIDARSEG = (
     "vehicle.ego",
 )  # fmt: skip
 """The 32 nuScenes-lidarseg categories in index order, for writing; a reader uses category.json's ``index``."""
+
+
+NUSCENES_TO_SEMANTIC = {
+    "human.pedestrian.adult": "person",
+    "human.pedestrian.child": "person",
+    "human.pedestrian.construction_worker": "person",
+    "human.pedestrian.personal_mobility": "person",
+    "human.pedestrian.police_officer": "person",
+    "human.pedestrian.wheelchair": "person",
+    "vehicle.bicycle": "bicycle",
+    "vehicle.bus.bendy": "bus",
+    "vehicle.bus.rigid": "bus",
+    "vehicle.car": "car",
+    "vehicle.construction": "truck",
+    "vehicle.emergency.ambulance": "truck",
+    "vehicle.emergency.police": "car",
+    "vehicle.motorcycle": "motorcycle",
+    "vehicle.trailer": "truck",
+    "vehicle.truck": "truck",
+    "flat.driveable_surface": "road",
+    "flat.sidewalk": "sidewalk",
+    "flat.terrain": "terrain",
+    "static.manmade": "building",
+    "static.vegetation": "vegetation",
+}
+"""nuScenes and nuImages category to semantic class of :data:`ROAD_SCENE`; categories without an entry are ignored.
+
+It is coarser than the label set: nuScenes counts riders to their cycle, lane markings to the driveable surface, and
+walls, fences, poles, lights and signs to ``static.manmade``, most of whose points lie on buildings.
+"""

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from perception.datamodules.collate import collate
+from perception.datamodules.collate import collate, collate_groups
 from perception.errors import InputError
 from perception.taxonomy import LabelSet
 from perception.transforms import eval_transform, train_transform
@@ -48,6 +48,25 @@ class TransformedDataset(Dataset[Sample]):
         return self.transform(self.cache[index])
 
 
+class GroupedDataset(Dataset[list[Sample]]):
+    """The views of each group of a data set together.
+
+    Args:
+        views: the data set of single images.
+        groups: indices into it, one list a group.
+    """
+
+    def __init__(self, views: TransformedDataset, groups: Sequence[Sequence[int]]) -> None:
+        self.views = views
+        self.groups = groups
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> list[Sample]:
+        return [self.views[i] for i in self.groups[index]]
+
+
 class DrivingDataModule(pl.LightningDataModule):
     """Base of the data modules: subclasses say which data set each split reads.
 
@@ -56,8 +75,8 @@ class DrivingDataModule(pl.LightningDataModule):
         eval_size: ``(height, width)`` to which evaluation images and labels are resized; ``None`` as stored.
         base_size: size of the whole picture at scale 1 in training; ``size`` by default.
         scale, flip, jitter, hue, blur, noise, grayscale: see :func:`perception.transforms.train_transform`.
-        batch_size: images per training step and device.
-        eval_batch_size: images per evaluation step.
+        batch_size: images per training step and device; with grouped cameras, samples of several images.
+        eval_batch_size: images, or samples, per evaluation step.
         num_workers: loader processes.
         cache: keep decoded training samples in memory.
     """
@@ -107,11 +126,19 @@ class DrivingDataModule(pl.LightningDataModule):
                 transform = self.train_transform if train else self.eval_transform
                 self.datasets[name] = TransformedDataset(self.build_dataset(name), transform, self.cache and train)
 
+    def groups(self, stage: str) -> list[list[int]] | None:
+        """Indices of the images that come together, one list a sample; ``None`` where each comes alone."""
+        return None
+
     def _loader(self, stage: str) -> DataLoader[Batch]:
         train = stage == "train"
-        dataset = self.datasets[stage]
+        dataset: TransformedDataset | GroupedDataset = self.datasets[stage]
+        groups = self.groups(stage)
+        if groups is not None:
+            dataset = GroupedDataset(self.datasets[stage], groups)
         if train and len(dataset) < self.batch_size:
-            raise InputError(f"{len(dataset)} training frames are fewer than batch_size {self.batch_size}")
+            what = "frames" if groups is None else "samples of all cameras"
+            raise InputError(f"{len(dataset)} training {what} are fewer than batch_size {self.batch_size}")
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
@@ -120,7 +147,7 @@ class DrivingDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0 and train,
             pin_memory=self._on_gpu(),
-            collate_fn=collate,
+            collate_fn=collate if groups is None else collate_groups,
         )
 
     def _on_gpu(self) -> bool:

@@ -44,6 +44,20 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return batch
 
 
+def collate_groups(groups: Sequence[Sequence[Sample]]) -> Batch:
+    """Batch of the views of several samples, sample by sample; ``views`` says how many each has.
+
+    Raises:
+        InputError: for groups or images of different sizes.
+    """
+    counts = {len(group) for group in groups}
+    if len(counts) > 1:
+        raise InputError(f"samples with {sorted(counts)} views in a batch; name the cameras that all of them have")
+    batch = collate([sample for group in groups for sample in group])
+    batch.views = counts.pop()
+    return batch
+
+
 def _stack_masks(samples: Sequence[Sample], name: str) -> Tensor | None:
     masks = [getattr(sample, name) for sample in samples]
     known = next((mask for mask in masks if mask is not None), None)

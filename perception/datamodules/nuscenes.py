@@ -7,6 +7,10 @@ from typing import Any
 
 from perception.datamodules.base import DrivingDataModule
 from perception.datasets.nuscenes import NuScenesDataset
+from perception.datasets.nuscenes_labels import LabelSources
+from perception.datasets.nuscenes_map_labels import MapOptions
+from perception.datasets.nuscenes_sync import group_frames
+from perception.errors import InputError
 from perception.taxonomy import ROAD_SCENE
 
 
@@ -19,8 +23,18 @@ class NuScenesDataModule(DrivingDataModule):
         root: folder of :class:`NuScenesDataset`.
         version: the tables' folder, such as ``v1.0-mini`` or ``v1.0-trainval``.
         train_split, val_split, test_split: names of splits; ``predict`` reads the test split.
+        split_file: YAML or JSON file that maps names of splits to lists of scene names, before ``splits.json`` and
+            the official splits.
         cameras: channels to read.
         sweeps: also train on images between keyframes; evaluation reads keyframes.
+        group_cameras: yield the images of all cameras of a sample together; ``batch_size`` then counts samples. See
+            ``views`` of :class:`perception.types.Batch`. Samples that lack a camera are left out.
+        tolerance_us: sweeps of different cameras that are further apart in time do not go together.
+        semantic_from: ``auto``, ``dense``, ``lidarseg`` or ``none``.
+        drivable_from, lane_from: ``auto``, ``semantic``, ``map`` or ``none``.
+        crossing_from: ``auto``, ``map`` or ``none``.
+        splat_px: side of the square of pixels that a LiDAR label covers.
+        map_options: how the map is laid over an image.
         size: ``[height, width]`` of training crops.
         options: of :class:`DrivingDataModule`.
     """
@@ -34,8 +48,17 @@ class NuScenesDataModule(DrivingDataModule):
         train_split: str = "train",
         val_split: str = "val",
         test_split: str = "val",
+        split_file: str | None = None,
         cameras: list[str] | None = None,
         sweeps: bool = False,
+        group_cameras: bool = False,
+        tolerance_us: int = 50_000,
+        semantic_from: str = "auto",
+        drivable_from: str = "auto",
+        lane_from: str = "auto",
+        crossing_from: str = "none",
+        splat_px: int = 1,
+        map_options: MapOptions | None = None,
         size: list[int] | None = None,
         **options: Any,
     ) -> None:
@@ -45,9 +68,34 @@ class NuScenesDataModule(DrivingDataModule):
         self.splits = {"train": train_split, "val": val_split, "test": test_split, "predict": test_split}
         self.cameras = tuple(cameras or ["CAM_FRONT"])
         self.sweeps = sweeps
+        self.split_file = split_file
+        self.group_cameras = group_cameras
+        self.tolerance_us = tolerance_us
+        self.sources = LabelSources(
+            semantic_from, drivable_from, lane_from, crossing_from, splat_px, map_options or MapOptions()
+        )
 
     def build_dataset(self, stage: str) -> NuScenesDataset:
-        sweeps = self.sweeps and stage == "train"
         return NuScenesDataset(
-            self.root, self.version, self.splits[stage], self.cameras, sweeps, label_set=self.label_set.name
+            self.root,
+            self.version,
+            self.splits[stage],
+            self.cameras,
+            sweeps=self.sweeps and stage == "train",
+            label_set=self.label_set.name,
+            sources=self.sources,
+            split_file=self.split_file,
         )
+
+    def groups(self, stage: str) -> list[list[int]] | None:
+        if not self.group_cameras:
+            return None
+        dataset = self.datasets[stage].dataset
+        assert isinstance(dataset, NuScenesDataset)
+        groups = group_frames(dataset.frames, self.cameras, self.tolerance_us)
+        if not groups:
+            raise InputError(
+                f"no sample of split {self.splits[stage]!r} has all of the cameras {', '.join(self.cameras)} within "
+                f"{self.tolerance_us / 1000:g} ms; name fewer cameras or raise tolerance_us"
+            )
+        return groups

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from perception.datasets import nuscenes_tables
 from perception.datasets.nuscenes_boxes import projected_boxes
 from perception.datasets.nuscenes_instances import instance_boxes
+from perception.datasets.nuscenes_labels import LabelSources, MaskLabeller
 from perception.datasets.nuscenes_tables import Frame
 from perception.errors import InputError
 from perception.files import inside, read_image, read_labels
@@ -35,10 +36,10 @@ class NuScenesDataset(Dataset[Sample]):
     :func:`perception.datasets.nuscenes_instances.instance_boxes`. That gives keyframes and sweeps the same boxes
     and leaves hidden objects out. Elsewhere keyframes have the projected 3D annotations; see
     :func:`perception.datasets.nuscenes_boxes.projected_boxes`. Dense labels come from the side files
-    ``dense/{semantic,depth,instance}/<CHANNEL>/<image name>.png`` where they exist, else they are ``None``:
-    ``semantic`` is an index of the label set named in ``dense/label_set.json``, ``depth`` uint16 metres times 256,
-    ``instance`` uint16 with the same number on every pixel of an object. Drivable area and lane are derived
-    from ``semantic``.
+    ``dense/{semantic,depth,instance}/<CHANNEL>/<image name>.png`` where they exist: ``semantic`` is an index of the
+    label set named in ``dense/label_set.json``, ``depth`` uint16 metres times 256, ``instance`` uint16 with the same
+    number on every pixel of an object. Without them masks come from LiDAR labels and the map expansion; see
+    :class:`perception.datasets.nuscenes_labels.LabelSources`. A target that nothing supplies is ``None``.
 
     Args:
         root: folder with ``samples/``, ``sweeps/`` and the tables' folder.
@@ -49,6 +50,8 @@ class NuScenesDataset(Dataset[Sample]):
         sweeps: also the images between keyframes.
         transform: applied to each sample.
         label_set: name of the label set that masks and box labels use.
+        sources: where the masks come from.
+        split_file: YAML or JSON file that maps names of splits to lists of scene names; its splits come first.
 
     Raises:
         InputError: for a folder, table, split, camera or label set that is missing or does not fit. A missing or
@@ -65,17 +68,18 @@ class NuScenesDataset(Dataset[Sample]):
         sweeps: bool = False,
         transform: Callable[[Sample], Sample] | None = None,
         label_set: str = "road_scene",
+        sources: LabelSources = LabelSources(),  # noqa: B008 - frozen
+        split_file: str | Path | None = None,
     ) -> None:
         self.root = Path(root)
         self.label_set = get_label_set(label_set)
         self.transform = transform
         self.tables = nuscenes_tables.open_tables(self.root, version)
-        scenes = nuscenes_tables.split_scenes(self.tables, split)
+        scenes = nuscenes_tables.split_scenes(self.tables, split, split_file)
         self.frames: list[Frame] = nuscenes_tables.camera_frames(self.tables, scenes, tuple(cameras), sweeps)
         self._instance_tokens: dict[str, dict[int, str]] = {}
         self.has_dense = self._check_dense()
-        self._drivable = torch.from_numpy(self.label_set.membership(self.label_set.drivable))
-        self._lane = torch.from_numpy(self.label_set.membership(self.label_set.lane))
+        self._masks = MaskLabeller(self.root, self.tables, scenes, self.label_set, sources, self.has_dense)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -110,15 +114,15 @@ class NuScenesDataset(Dataset[Sample]):
             channel=frame.channel,
             global_from_ego=nuscenes_tables.global_from_ego(self.tables, frame.token),
         )
-        if (labels := self._dense("semantic", frame, camera)) is not None:
+        labels = self._dense("semantic", frame, camera) if self._masks.needs_dense else None
+        if labels is not None:
             self._check_values(labels, frame)
-            index_mask = torch.from_numpy(labels).long()
-            sample.semantic = index_mask
-            sample.drivable = self._drivable[index_mask].long() if self.label_set.drivable else None
-            sample.lane = self._lane[index_mask].long() if self.label_set.lane else None
         depth = self._dense("depth", frame, camera)
-        if depth is not None:
-            sample.depth_m = torch.from_numpy(depth.astype(np.float32) / np.float32(DEPTH_SCALE))
+        depth_m = None if depth is None else depth.astype(np.float32) / np.float32(DEPTH_SCALE)
+        if depth_m is not None:
+            sample.depth_m = torch.from_numpy(depth_m)
+        for name, mask in self._masks.masks(frame, camera, labels, depth_m).items():
+            setattr(sample, name, torch.from_numpy(mask).long())
         sample.boxes = self._boxes(frame, camera)
         return sample
 

@@ -10,6 +10,7 @@ import numpy as np
 from perception.datasets.nuscenes_tables import global_from_ego
 from perception.geometry.boxes import box_corners, project_box
 from perception.geometry.frames import apply, inverse
+from perception.geometry.occlusion import unhidden_shares
 from perception.taxonomy import NUSCENES_TO_DETECTION
 from perception.types import Boxes, Camera
 
@@ -25,31 +26,40 @@ def projected_boxes(tables: Any, token: str, camera: Camera, classes: tuple[str,
         classes: box classes in label order; annotations of other classes are left out.
 
     Returns:
-        The boxes, clipped to the image, and the annotation token of each. ``visibility`` is the middle of the
-        annotation's visibility level, a share over all six cameras, times the share of the box that is inside
-        this image. ``distance_m`` is measured along the ground from the ego origin to the object's centre.
+        The boxes, clipped to the image, and the annotation token of each. ``visibility`` is this camera's: the share
+        of the box that is inside the image, times the share of that which no nearer box hides, or times the middle of
+        the annotation's visibility level (a share over all six cameras) where that is lower. ``distance_m`` is
+        measured along the ground from the ego origin to the object's centre.
     """
     ego_from_global = inverse(global_from_ego(tables, token))
     camera_from_global = inverse(camera.ego_from_camera) @ ego_from_global
+    annotated = tables.get_boxes(token)
+    all_corners = [apply(camera_from_global, corners_of(box)) for box in annotated]
+    unhidden = unhidden_shares(camera, all_corners)  # what has no label hides others all the same
     xyxy, labels, visibility, distance, tokens = [], [], [], [], []
-    for box in tables.get_boxes(token):
+    for box, corners, share in zip(annotated, all_corners, unhidden, strict=True):
         name = NUSCENES_TO_DETECTION.get(box.name)
         if name not in classes:
             continue
-        width, length, height = box.wlh
-        corners = box_corners(box.center, np.array([length, width, height]), box.rotation_matrix)
-        seen = project_box(camera, apply(camera_from_global, corners))
+        seen = project_box(camera, corners)
         if seen is None:
             continue
         xyxy.append(seen[0])
         labels.append(classes.index(name))
-        visibility.append(seen[1] * visibility_share(tables, box.token))
+        visibility.append(seen[1] * min(share, visibility_share(tables, box.token)))
         distance.append(np.linalg.norm(apply(ego_from_global, box.center[None])[0, :2]))
         tokens.append(box.token)
     boxes = Boxes(
         np.array(xyxy).reshape(-1, 4), np.array(labels, np.int64), None, np.array(visibility), np.array(distance)
     )
     return boxes, tokens
+
+
+def corners_of(box: Any) -> np.ndarray:
+    """``(8, 3)`` corners of a devkit box in its own frame, in the order of
+    :func:`perception.geometry.boxes.box_corners`."""
+    width, length, height = box.wlh
+    return box_corners(box.center, np.array([length, width, height]), box.rotation_matrix)
 
 
 def visibility_share(tables: Any, annotation: str) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from perception.errors import InputError, require
 from perception.files import require_dir
@@ -73,19 +73,32 @@ def open_tables(root: str | Path, version: str) -> Any:
         raise InputError(f"the nuScenes tables in {folder} do not load: {type(error).__name__}: {error}") from error
 
 
-def split_scenes(tables: Any, split: str) -> list[str]:
+def split_scenes(tables: Any, split: str, split_file: str | Path | None = None) -> list[str]:
     """Names of the scenes of a split that are present, in the order of the tables.
 
-    ``<version>/splits.json`` comes first where there is one; then the devkit's official splits, in which
-    ``train`` and ``val`` mean the mini splits for ``v1.0-mini``. ``all`` is every scene.
+    ``split_file`` comes first; then ``<version>/splits.json`` where there is one; then the devkit's official splits,
+    in which ``train`` and ``val`` mean the mini splits for ``v1.0-mini``. ``all`` is every scene.
+
+    Args:
+        split_file: YAML or JSON file that maps names of splits to lists of scene names.
 
     Raises:
-        InputError: for an unknown split, or one of which no scene is present.
+        InputError: for an unknown split, one of which no scene is present, or a split file that is missing, has
+            another form, or names a scene that is not present.
     """
     present = [scene["name"] for scene in tables.scene]
     if split == ALL_SCENES:
         return present
     known = _splits(tables)
+    if split_file is not None:
+        own = _read_splits(Path(split_file))
+        absent = sorted({name for names in own.values() for name in names} - set(present))
+        if absent:
+            raise InputError(
+                f"split file {split_file} names {absent[0]!r}, which is not a scene of {tables.dataroot} "
+                f"({tables.version})"
+            )
+        known = {**known, **own}
     if split not in known:
         raise InputError(f"unknown split {split!r}; use {ALL_SCENES} or one of {', '.join(known)}")
     chosen = [name for name in present if name in set(known[split])]
@@ -105,13 +118,24 @@ def _splits(tables: Any) -> dict[str, Sequence[str]]:
     path = Path(tables.table_root) / "splits.json"
     if not path.is_file():
         return official
+    return {**official, **_read_splits(path)}
+
+
+def _read_splits(path: Path) -> dict[str, Sequence[str]]:
+    """Splits of a JSON or YAML file."""
+    if not path.is_file():
+        raise InputError(f"split file {path} does not exist")
     try:
-        custom = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(custom, dict) or not all(isinstance(names, list) for names in custom.values()):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = str(error).replace("\n", " ")
+        raise InputError(f"{path} is not JSON or YAML: {problem}") from error
+    fits = isinstance(content, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in content.values()
+    )
+    if not fits:
         raise InputError(f"{path} must map split names to lists of scene names")
-    return {**official, **custom}
+    return {str(name): names for name, names in content.items()}
 
 
 def camera_frames(tables: Any, scenes: Sequence[str], cameras: Sequence[str], sweeps: bool) -> list[Frame]:

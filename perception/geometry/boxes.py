@@ -6,6 +6,7 @@ import numpy as np
 
 from perception.geometry.camera import project
 from perception.geometry.frames import yaw_rotation
+from perception.geometry.polygons import clip_half_space
 from perception.types import Camera
 
 # Corner signs along length (x), width (y), height (z); edges join corners that differ in one sign.
@@ -29,6 +30,18 @@ def box_corners(center: np.ndarray, size: np.ndarray, rotation: float | np.ndarr
     return (_SIGNS * np.asarray(size) / 2) @ matrix.T + center
 
 
+def inside_box(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """``(N,)`` bool: which ``(N, 3)`` points lie in a box, its surface included; NaN is outside.
+
+    Args:
+        corners: ``(8, 3)`` in the order of :func:`box_corners`, in the frame of the points.
+    """
+    edges = np.stack([corners[4] - corners[0], corners[2] - corners[0], corners[1] - corners[0]])
+    along = (points - corners[0]) @ edges.T  # (N, 3)
+    with np.errstate(invalid="ignore"):
+        return ((along >= 0) & (along <= (edges**2).sum(axis=1))).all(axis=1)
+
+
 def project_box(camera: Camera, corners_camera: np.ndarray, near_m: float = 0.1) -> tuple[np.ndarray, float] | None:
     """The 2D box around the part of a 3D box that is in the image.
 
@@ -48,7 +61,7 @@ def project_box(camera: Camera, corners_camera: np.ndarray, near_m: float = 0.1)
     whole = bool((depth >= near_m).all())
     faces = [corners_camera[face] for face in FACES]
     if not whole:
-        faces = [_cut(face, face[:, 2] - near_m) for face in faces]
+        faces = [clip_half_space(face, face[:, 2] - near_m) for face in faces]
     faces = [project(camera, face)[0] for face in faces if len(face)]
     pixels = np.concatenate(faces)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
@@ -60,8 +73,8 @@ def project_box(camera: Camera, corners_camera: np.ndarray, near_m: float = 0.1)
         seen = []
         for polygon in faces:
             for axis in range(2):
-                polygon = _cut(polygon, polygon[:, axis])
-                polygon = _cut(polygon, limit[axis] - polygon[:, axis])
+                polygon = clip_half_space(polygon, polygon[:, axis])
+                polygon = clip_half_space(polygon, limit[axis] - polygon[:, axis])
             seen.append(polygon)
         pixels = np.concatenate(seen)
         if not len(pixels):
@@ -71,18 +84,3 @@ def project_box(camera: Camera, corners_camera: np.ndarray, near_m: float = 0.1)
     if (extent <= 0).any():
         return None
     return np.concatenate([low, high]), float(np.prod(extent)) / max(unclipped, 1e-9)
-
-
-def _cut(polygon: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """The part of a convex ``(N, D)`` polygon where the linear function with ``(N,)`` corner values ``inside``
-    is not negative (Sutherland and Hodgman's clipping against one border)."""
-    if (inside >= 0).all():
-        return polygon
-    points = []
-    for i in range(len(polygon)):
-        if inside[i] >= 0:
-            points.append(polygon[i])
-        j = (i + 1) % len(polygon)
-        if (inside[i] >= 0) != (inside[j] >= 0):
-            points.append(polygon[i] + inside[i] / (inside[i] - inside[j]) * (polygon[j] - polygon[i]))
-    return np.array(points).reshape(-1, polygon.shape[1])
