@@ -27,14 +27,22 @@ MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
 
-def save(model: PerceptionModel, folder: str | Path) -> Path:
-    """Write ``config.json`` and ``model.safetensors`` into ``folder``."""
+def save(model: PerceptionModel, folder: str | Path, half: bool = False) -> Path:
+    """Write ``config.json`` and ``model.safetensors`` into ``folder``.
+
+    Args:
+        half: keep weights of layers in float16, which halves the file; biases, norms and their statistics stay. A
+            loaded model computes in float32 again.
+    """
     if not model.recipe:
         raise InputError("only models made by create_model can be saved; this one has no recipe")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file({key: value.detach().contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
+        weights = {key: value.detach().contiguous().cpu() for key, value in model.state_dict().items()}
+        if half:
+            weights = {key: value.half() if value.ndim > 1 else value for key, value in weights.items()}
+        save_file(weights, temporary)
     write_json(folder / CONFIG, model.recipe)
     return folder
 

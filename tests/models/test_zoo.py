@@ -97,6 +97,21 @@ def test_cpu_sized_model_is_small() -> None:
     assert 1e6 < describe("multitask_resnet18_slim", (64, 64))["params"] < 3e6
 
 
+def test_half_precision_halves_the_file_and_hardly_changes_the_output(tmp_path) -> None:
+    from perception.models.checkpoint import save
+
+    torch.manual_seed(0)
+    model = create_model("multitask_resnet18_slim", heads=("semantic",), scales=(0.5, 1.0)).eval()
+    whole, half = save(model, tmp_path / "whole"), save(model, tmp_path / "half", half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (whole, half)]
+    assert sizes[1] < 0.55 * sizes[0]
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected, found = (perception.load(folder)(image)["semantic"] for folder in (whole, half))
+    assert found.dtype == torch.float32
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+
+
 def test_head_of_another_class_count_keeps_the_rest() -> None:
     from perception.models.checkpoint import load_matching
 
