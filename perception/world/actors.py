@@ -119,9 +119,7 @@ class Actor:
             return float(self.pose[2, 3]) if self.pose is not None else 0.0
         s, _ = self.track.along(time_s)
         d, _ = self.track.across(time_s)
-        side = 1 if d > 0 else -1
-        raised = abs(d) - road.median > road.section(side).kerb
-        return KERB_HEIGHT_M if raised and road.clear_of_mouths(s, side, 0.0) else 0.0
+        return KERB_HEIGHT_M if road.raised(s, d) else 0.0
 
     def box(self, road: Road, time_s: float) -> Box3D:
         """The annotated box."""

@@ -35,25 +35,6 @@ def utility_pole(height: float) -> Mesh:
     )
 
 
-def traffic_light(reach: float, red: bool) -> Mesh:
-    """A signal on a mast with an arm of ``reach`` metres along local -y; its face looks along local -x."""
-    pole = Surface(Material.PLAIN, "pole", (0.10, 0.105, 0.11))
-    housing = Surface(Material.PLAIN, "traffic_light", (0.03, 0.03, 0.03))
-    meshes = [
-        tube((0, 0, 0), (0, 0, 5.6), 0.1, 0.08, 8).mesh(pole),
-        tube((0, 0, 5.4), (0, -reach, 5.6), 0.06, sides=6).mesh(pole),
-    ]
-    for y, z in ((-reach, 5.4), (-0.22, 2.9)):
-        meshes.append(box((-0.12, y, z), (0.22, 0.40, 1.15)).mesh(housing))
-        meshes.append(box((0.0, y, z), (0.03, 0.56, 1.32)).mesh(housing))
-        for row, lit in ((0.36, red), (0.0, False), (-0.36, not red)):
-            color = {0.36: (0.9, 0.03, 0.02), 0.0: (0.8, 0.4, 0.02), -0.36: (0.05, 0.8, 0.25)}[row]
-            tint = tuple(c * (1.0 if lit else 0.05) for c in color)
-            lens = tube((-0.22, y, z + row), (-0.25, y, z + row), 0.13, sides=10)
-            meshes.append(lens.mesh(Surface(Material.LIGHT, "traffic_light", tint, style=2 if lit else 0)))
-    return merge(meshes)
-
-
 def traffic_sign(kind: int) -> Mesh:
     """A sign on a post that faces local -x. Kinds: 0 speed limit, 1 give way, 2 stop, 3 no entry, 4 mandatory,
     5 warning, 6 information."""

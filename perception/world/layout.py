@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from perception.world import buildings, furniture, plants
-from perception.world.ground import KERB_HEIGHT_M, side_frame
+from perception.world.ground import KERB_HEIGHT_M
 from perception.world.mesh import Mesh
-from perception.world.road import Road
+from perception.world.network import BAY_M, BULB_RADIUS_M, Arm, Network
+from perception.world.signals import Signal
 
 
 class LayoutBuilder:
@@ -16,16 +17,17 @@ class LayoutBuilder:
     Args:
         district: ``downtown``, ``residential``, ``avenue`` or ``industrial``.
         greenery: 0..1, how many trees and bushes.
-        red: end of the red phase per signalled junction's s; below 0 for green lights.
+        signals: traffic lights.
     """
 
     def __init__(
-        self, rng: np.random.Generator, road: Road, district: str, greenery: float, red: dict[float, float]
+        self, rng: np.random.Generator, network: Network, signals: list[Signal], district: str, greenery: float
     ) -> None:
-        self.red = red
-        self.rng, self.road, self.district, self.greenery = rng, road, district, greenery
+        self.network, self.signals = network, signals
+        self.rng, self.road, self.district, self.greenery = rng, network.road, district, greenery
         self.meshes: list[Mesh] = []
         self.facades: list[list[float]] = []
+        self.built: list[tuple[np.ndarray, float]] = []
         palette = [np.array(leaf) * rng.uniform(0.8, 1.2) for leaf in plants.LEAVES]
         picks = rng.choice(len(palette), size=3, p=[0.22, 0.2, 0.2, 0.14, 0.1, 0.04, 0.1])
         self.leaves = [palette[int(i)] for i in picks]
@@ -44,6 +46,7 @@ class LayoutBuilder:
             self._posts(side)
         self._signals_and_signs()
         self._side_streets()
+        self._ends()
         self._median()
         self._backdrop()
         return self.meshes, np.array(self.facades, np.float32).reshape(-1, len(buildings.FACADE_COLUMNS))
@@ -56,6 +59,15 @@ class LayoutBuilder:
     def _outward(self, s: float, d: float, side: int, z: float = 0.0, turn: float = 0.0) -> np.ndarray:
         """Pose whose y points away from the road."""
         return self.road.pose(s, d, (0.0 if side > 0 else np.pi) + turn, z)
+
+    def _clear(self, pose: np.ndarray, width: float, depth: float, margin: float = 0.0) -> bool:
+        """Whether a footprint behind a front at ``pose`` stands on no way."""
+        local = np.array([(-width / 2, 0), (width / 2, 0), (width / 2, depth), (-width / 2, depth)])
+        return self.network.free(local @ pose[:2, :2].T + pose[:2, 3], margin)
+
+    def _free(self, place: np.ndarray, margin: float) -> bool:
+        """Whether a square around a place stands on no way."""
+        return self.network.free(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * margin + place)
 
     def _turn(self) -> float:
         return float(self.rng.uniform(0, 2 * np.pi))
@@ -83,10 +95,7 @@ class LayoutBuilder:
         s = float(rng.uniform(0, 6))
         while s < road.length - 8:
             width, depth = float(rng.uniform(*widths)), float(rng.uniform(9, 15))
-            middle, reach = s + width / 2, width / 2 + section.walk_width + 0.8
-            if not road.clear_of_mouths(middle, side, reach):
-                s += 2.0
-                continue
+            middle = s + width / 2
             if self.district == "downtown" and rng.random() < 0.08:  # a small park instead
                 for _ in range(4):
                     self._tree(
@@ -96,7 +105,11 @@ class LayoutBuilder:
                 setback = section.facade + 0.15 + float(rng.uniform(0, 0.25 * section.setback))
                 bend = abs(float(road.curvature_at(middle))) * width**2 / 8
                 pose = self._outward(middle, road.offset(side, setback + bend), side)
+                if not self._clear(pose, width + 1.0, depth):
+                    s += 2.0
+                    continue
                 self._put(self._building(width, depth), pose)
+                self.built.append((pose[:2, 3] + depth / 2 * pose[:2, 1], float(np.hypot(width, depth)) / 2 * 0.86))
                 if section.setback > 2.2:
                     self._garden(side, s, width, section.walk_outer, setback)
             s += width + float(rng.uniform(*gaps))
@@ -107,7 +120,7 @@ class LayoutBuilder:
         begin = s - 0.8 if side > 0 else s + width + 0.8
         pose = self._outward(begin, road.offset(side, inner + 0.45), side, 0.05)
         length = width + 1.2
-        if abs(road.curvature_at(s)) * length**2 / 8 < 0.5:
+        if abs(road.curvature_at(s)) * length**2 / 8 < 0.5 and self._clear(pose, 2 * length, 0.3):
             if choice < 0.3:
                 self._put(plants.hedge(rng, length, float(rng.uniform(0.8, 1.7)), self.leaves[2]), pose)
             elif choice < 0.5:
@@ -123,16 +136,16 @@ class LayoutBuilder:
                 )
         for _ in range(int(rng.poisson(2.2 * self.greenery + 0.4))):
             d = road.offset(side, float(rng.uniform(inner + 1.2, max(inner + 1.3, outer - 0.8))))
-            self._put(
-                self.bushes[int(rng.integers(2))],
-                road.pose(s + rng.uniform(0, width), d, self._turn(), 0.02),
-                rng.uniform(0.6, 1.3),
-            )
+            pose = road.pose(s + rng.uniform(0, width), d, self._turn(), 0.02)
+            if self._free(pose[:2, 3], 0.7):
+                self._put(self.bushes[int(rng.integers(2))], pose, rng.uniform(0.6, 1.3))
         if outer - inner > 4 and rng.random() < 0.75 * self.greenery:
             self._tree(s + float(rng.uniform(0, width)), road.offset(side, float(rng.uniform(inner + 2, outer - 1.4))))
 
     def _tree(self, s: float, d: float, z: float = 0.0, size: float | None = None) -> None:
         scale = self.rng.uniform(0.6, 1.25) if size is None else size
+        if abs(d) > 1 and not self._free(self.road.points(s, d), 0.8):
+            return
         self._put(self.trees[int(self.rng.integers(4))], self.road.pose(s, d, self._turn(), z), scale)
 
     def _street_trees(self, side: int) -> None:
@@ -185,23 +198,12 @@ class LayoutBuilder:
 
     def _signals_and_signs(self) -> None:
         rng, road = self.rng, self.road
+        for signal in self.signals:
+            self.meshes.append(signal.mast().moved(signal.foot))
         for side in (1, -1):
             section, oncoming = road.section(side), side != road.drive_side
             face = np.pi if oncoming else 0.0
             d = road.offset(side, section.kerb + 0.55)
-            for junction in road.junctions:
-                toward = -1.0 if oncoming else 1.0
-                s = junction.s - toward * (junction.half_width + 2.2)
-                if junction.signalled:
-                    red = self.red.get(junction.s, -9.0) > 0
-                    reach = float(rng.uniform(2.5, 4.5))
-                    pose = road.pose(s, d, face, KERB_HEIGHT_M)
-                    mesh = furniture.traffic_light(reach, red)
-                    if (side > 0) == oncoming:  # the arm must reach over the road
-                        mesh = mesh.moved(np.diag([1.0, -1.0, 1.0, 1.0]))
-                        mesh.faces = mesh.faces[:, ::-1].copy()
-                        mesh.uv, mesh.normals = mesh.uv[:, ::-1], mesh.normals[:, ::-1]
-                    self._put(mesh, pose)
             s = float(rng.uniform(6, 45))
             while s < road.length - 5:
                 if road.clear_of_mouths(s, side, 3.0):
@@ -217,34 +219,72 @@ class LayoutBuilder:
                     )
 
     def _side_streets(self) -> None:
-        """Stop signs at the mouths, and houses and trees along side roads."""
+        """Signs at the mouths, and houses and trees along side streets and around their ends."""
         rng, road = self.rng, self.road
-        for junction in road.junctions:
-            for side in junction.sides:
-                origin, away, left = side_frame(road, junction, side)
-                section = road.section(side)
-                outward = float(np.arctan2(away[1], away[0]))
-                begin = road.median + section.facade + 17
-                for sign in (1, -1):
-                    reach = begin + float(rng.uniform(0, 4))
-                    while reach < begin + 48:
-                        width = float(rng.uniform(9, 18))
-                        front = sign * (junction.half_width + section.walk_width + 0.6 + rng.uniform(0, 2))
-                        place = origin + (reach + width / 2) * away + front * left
-                        if rng.random() < 0.85:
-                            self._put(
-                                self._building(width, float(rng.uniform(8, 12))),
-                                _pose(place, outward + (0 if sign > 0 else np.pi)),
-                            )
-                        elif rng.random() < self.greenery:
-                            self._put(self.trees[0], _pose(place + 4 * sign * left, self._turn()))
-                        reach += width + float(rng.uniform(0.2, 6))
-                if not junction.signalled:
-                    walk = road.median + section.walk_inner + 0.4
-                    place = origin + walk * away - road.drive_side * left * (junction.half_width + 0.5)
-                    self._put(
-                        furniture.traffic_sign(int(rng.choice([1, 2]))), _pose(place, outward + np.pi, KERB_HEIGHT_M)
-                    )
+        for arm in self.network.arms:
+            assert arm.junction is not None
+            if not arm.junction.signalled:
+                kind = 2 if arm.junction.stop_sign and not arm.carpark else 1
+                v = -road.drive_side * (arm.half + 0.5)
+                self._put(furniture.traffic_sign(kind), arm.pose(arm.stop + 0.4, v, np.pi, KERB_HEIGHT_M))
+            if arm.carpark:
+                self._around_carpark(arm)
+                continue
+            for sign in (1, -1):
+                u = arm.stop + float(rng.uniform(4, 8))
+                while u < arm.end + 4:
+                    width, depth = float(rng.uniform(9, 16)), float(rng.uniform(8, 11))
+                    front = arm.half + arm.walk + float(rng.uniform(0.6, 2.5))
+                    if u + width > arm.end - 9:
+                        front = max(front, BULB_RADIUS_M + arm.walk + 0.6)
+                    self._house(arm.pose(u + width / 2, sign * front, 0.0 if sign > 0 else np.pi), width, depth)
+                    u += width + float(rng.uniform(0.3, 6))
+            for v in (-9.0, 8.0):
+                width = float(rng.uniform(13, 17))
+                pose = arm.pose(arm.end + BULB_RADIUS_M + arm.walk + rng.uniform(1, 4), v, -np.pi / 2)
+                self._house(pose, width, float(rng.uniform(8, 11)))
+
+    def _house(self, pose: np.ndarray, width: float, depth: float) -> None:
+        """A building where there is room for it, else a tree where there is room for that."""
+        middle = pose[:2, 3] + depth / 2 * pose[:2, 1]
+        if self._clear(pose, width, depth) and self._apart(middle, width, depth, pose):
+            self._put(self._building(width, depth), pose)
+        elif self._free(middle, 2.5) and self._apart(middle, 5.0, 5.0, pose):
+            self._put(self.trees[int(self.rng.integers(4))], _pose(middle, self._turn()), self.rng.uniform(0.7, 1.2))
+
+    def _apart(self, middle: np.ndarray, width: float, depth: float, pose: np.ndarray) -> bool:
+        """Whether no other building stands there; claims the place if so."""
+        radius = float(np.hypot(width, depth)) / 2 * 0.86
+        if any(np.hypot(*(middle - other)) < radius + reach for other, reach in self.built):
+            return False
+        self.built.append((middle, radius))
+        return True
+
+    def _around_carpark(self, arm: Arm) -> None:
+        """A hedge or a fence behind the bays, and trees around."""
+        rng, reach = self.rng, arm.bays * BAY_M[0] / 2
+        far = arm.end + arm.depth + 0.6
+        if rng.random() < 0.6:
+            self._put(plants.hedge(rng, 2 * reach, 1.1, self.leaves[2]), arm.pose(far, reach, -np.pi / 2, 0.05))
+        else:
+            self._put(furniture.fence(2 * reach, 1.4, np.array((0.1, 0.11, 0.11)), 1), arm.pose(far, reach, -np.pi / 2))
+        for v in np.arange(-reach, reach + 1, float(rng.uniform(6, 9))):
+            place = arm.points(np.array([far + rng.uniform(2, 4), v]))
+            if self._free(place, 1.0):
+                self._put(self.trees[int(rng.integers(4))], _pose(place, self._turn()), rng.uniform(0.5, 0.9))
+        self._put(furniture.traffic_sign(6), arm.pose(arm.kerb + 0.8, arm.half + 0.5, -np.pi / 2, KERB_HEIGHT_M))
+
+    def _ends(self) -> None:
+        """Rows of buildings that close the view along the main road."""
+        rng = self.rng
+        for way in self.network.ends:
+            far = way.ring[2, 0] + way.walk
+            v = -52.0
+            while v < 52:
+                width = float(rng.uniform(12, 20))
+                pose = way.pose(far + float(rng.uniform(0.5, 3)), v + width / 2, -np.pi / 2)
+                self._house(pose, width, float(rng.uniform(9, 13)))
+                v += width + float(rng.uniform(0.2, 3))
 
     def _median(self) -> None:
         rng, road = self.rng, self.road
@@ -252,9 +292,7 @@ class LayoutBuilder:
             return
         kind = rng.random()
         for s in np.arange(4.0, road.length - 4, float(rng.uniform(5, 14))):
-            if all(abs(s - j.s) > j.half_width + 5 for j in road.junctions) and all(
-                abs(s - c) > 5 for c in road.crossings
-            ):
+            if all(abs(s - j.s) > j.reach + 2 for j in road.junctions) and all(abs(s - c) > 5 for c in road.crossings):
                 pose = road.pose(float(s), 0.0, self._turn(), KERB_HEIGHT_M)
                 if kind < 0.5:
                     self._put(self.bushes[0], pose, min(1.0, road.median * 0.8))
@@ -274,13 +312,13 @@ class LayoutBuilder:
             place = rng.uniform(low, high)
             clearance = np.hypot(*(center[::20] - place).T).min()
             behind_end = np.dot(place - center[-1], [np.cos(road.heading[-1]), np.sin(road.heading[-1])])
-            if clearance < near + (14 if behind_end > 0 else 0) or self._in_side_road(place, 16.0):
+            if clearance < near + (14 if behind_end > 0 else 0) or not self._free(place, 14.0):
                 continue
             if rng.random() < 0.45 + 0.3 * self.greenery and clearance < 260:
                 mesh = self.distant[int(rng.integers(3))]
                 for _ in range(int(rng.integers(1, 6))):
                     spot = place + rng.normal(0, 7, 2)
-                    if not self._in_side_road(spot, 9.0):
+                    if self._free(spot, 5.0):
                         self._put(mesh, _pose(spot, self._turn()), rng.uniform(0.7, 1.5))
             else:
                 width, depth = float(rng.uniform(12, 34)), float(rng.uniform(10, 22))
@@ -294,15 +332,6 @@ class LayoutBuilder:
                         float(road.heading[len(road.heading) // 2] + rng.choice([0, np.pi / 2]) + rng.normal(0, 0.1)),
                     ),
                 )
-
-    def _in_side_road(self, place: np.ndarray, margin: float) -> bool:
-        for junction in self.road.junctions:
-            for side in junction.sides:
-                origin, away, left = side_frame(self.road, junction, side)
-                offset = place - origin
-                if 0 < offset @ away < 95 and abs(offset @ left) < junction.half_width + 4 + margin:
-                    return True
-        return False
 
 
 def _pose(place: np.ndarray, yaw: float, z: float = 0.0) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from perception.world.network import BAY_M, Arm
 from perception.world.noise import hash01, nearest, sample, smoothstep, tile
 from perception.world.road import MARK_STEP_M
 from perception.world.scene import Scene
@@ -132,7 +133,7 @@ def _markings(
             continue
         for side in (1, -1):
             direction = 1 if side == road.drive_side else -1
-            at = junction.s - direction * (junction.half_width + 8.9)
+            at = junction.s - direction * junction.stop_offset
             across = interval(d * side - road.median, 0.2, road.section(side).lanes_width - 0.1, footprint)
             lines = np.where(near, np.maximum(lines, band(s, at, 0.4, grazing) * across), lines)
             if style["arrows"]:
@@ -178,20 +179,61 @@ def _arrows(
 def side_road(
     scene: Scene, uv: np.ndarray, color: np.ndarray, style: np.ndarray, footprint: np.ndarray, grazing: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colour and marking coverage of a side road; ``style`` is its half width in centimetres."""
-    u, d = uv[:, 0], uv[:, 1]
-    albedo = _asphalt(u + 300, d, color, footprint, scene.style)
-    half = style / 100.0
-    section = scene.road.section(1)
-    line = band(d, 0.0, 0.12, footprint) * dashes(u, 6.0, 2.5, grazing) * (u > section.walk_width + 2)
-    # The lane towards the main road lies on the left seen from it where one drives on the right.
-    incoming = interval(d * -scene.road.drive_side, 0.1, 99.0, footprint) * interval(
-        half - np.abs(d), 0.15, 99.0, footprint
-    )
-    stop = band(u, 0.9, 0.4, grazing) * incoming
-    coverage = np.maximum(line, stop).astype(np.float32)
-    share = coverage[:, None] * 0.85
+    """Colour and marking coverage of what leaves the main road; ``style`` is the number of the way."""
+    u, v = uv[:, 0], uv[:, 1]
+    albedo = _asphalt(u + 300, v, color, footprint, scene.style)
+    coverage = np.zeros(len(u), np.float32)
+    for number in np.unique(style):
+        rows = np.flatnonzero(style == number)
+        way = scene.network.ways[int(number)]
+        marks = _bays if way.carpark else _street if way.junction is not None else _cross_street
+        coverage[rows] = marks(scene, way, u[rows], v[rows], footprint[rows], grazing[rows])
+    worn = smoothstep(0.05, 0.55, sample(tile(7, 0.8), u * 6, v * 9) + 0.42 - scene.style["wear"] * 0.6)
+    share = (coverage * (0.35 + 0.5 * worn))[:, None]
     return albedo * (1 - share) + WHITE * share, coverage
+
+
+def _street(scene: Scene, way: Arm, u: np.ndarray, v: np.ndarray, across: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Centre line, stop or give-way line, crossing and edge lines of a side street."""
+    assert way.junction is not None
+    lines = (
+        band(v, 0.0, 0.12, across)
+        * dashes(u - way.stop, 6.0, 2.5, along)
+        * interval(u, way.stop + 0.6, way.end - 11.0, along)
+    )
+    # One drives towards the main road at v of the other sign than the drive side.
+    incoming = interval(v * -scene.road.drive_side, 0.15, way.half - 0.1, across)
+    if way.junction.signalled or way.junction.stop_sign:
+        lines = np.maximum(lines, band(u, way.stop, 0.4, along) * incoming)
+    else:
+        lines = np.maximum(lines, band(u, way.stop, 0.45, along) * incoming * dashes(v, 0.75, 0.45, across))
+    if way.junction.signalled:
+        low, high = way.zebra
+        reach = way.junction.opening(u - way.kerb) - 0.15
+        inside = np.clip((reach - np.abs(v)) / across + 0.5, 0, 1)
+        zebra = interval(u, low, high, along) * dashes(v + 0.25, 1.0, 0.5, across) * inside
+        lines = np.maximum(lines, zebra)
+    return lines.astype(np.float32)
+
+
+def _bays(scene: Scene, way: Arm, u: np.ndarray, v: np.ndarray, across: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Lines between the bays of a car park, and a give-way line where one leaves it."""
+    reach, (width, depth) = way.bays * BAY_M[0] / 2, BAY_M
+    between = dashes(v + reach + 0.05, width, 0.1, across)
+    near = interval(u, way.end + 0.1, way.end + depth, along) * (np.abs(v) > way.bay_gap - 0.06)
+    far = interval(u, way.end + way.depth - depth, way.end + way.depth - 0.1, along)
+    lines = between * np.maximum(near, far) * (np.abs(v) < reach - 0.1)
+    incoming = interval(v * -scene.road.drive_side, 0.15, way.half - 0.1, across)
+    leave = band(u, way.stop, 0.3, along) * incoming * dashes(v, 0.75, 0.45, across)
+    return np.maximum(lines, leave).astype(np.float32)
+
+
+def _cross_street(
+    scene: Scene, way: Arm, u: np.ndarray, v: np.ndarray, across: np.ndarray, along: np.ndarray
+) -> np.ndarray:
+    """Dashed line along the street at an end of the main road."""
+    middle = (way.ring[0, 0] + way.ring[2, 0]) / 2
+    return (band(u, middle, 0.12, along) * dashes(v, 6.0, 2.5, across) * (np.abs(v) > 14)).astype(np.float32)
 
 
 def paving(scene: Scene, uv: np.ndarray, color: np.ndarray, style: np.ndarray, footprint: np.ndarray) -> np.ndarray:

@@ -100,6 +100,7 @@ class Frame:
             matrix = actor.global_from_local(scene.road, time_s)
             if np.hypot(*(matrix[:2, 3] - ego)) < REACH_M:
                 meshes.append(actor.mesh(time_s).moved(matrix))
+        meshes += scene.lamps(time_s)
         if meshes:
             casters.append(Caster(merge(meshes)))
         self.casters: list[Caster] = casters

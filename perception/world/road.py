@@ -53,27 +53,56 @@ class CrossSection:
 
 @dataclass(frozen=True)
 class Junction:
-    """A side road.
+    """A side road, or the way into a car park.
 
     Args:
         s: where its axis meets the centre line.
         half_width: half of its carriageway.
         sides: which sides it leaves to: +1 left, -1 right.
         signalled: whether traffic lights stand here.
+        corner: radius of the kerb at its corners.
+        carpark: whether it leads to a car park.
     """
 
     s: float
     half_width: float
     sides: tuple[int, ...]
     signalled: bool
+    corner: float = 3.3
+    carpark: bool = False
+
+    @property
+    def reach(self) -> float:
+        """Half of the opening in the kerb."""
+        return self.half_width + self.corner
+
+    @property
+    def stop_sign(self) -> bool:
+        """Whether side roads have a stop sign, else a give-way sign, where there are no lights."""
+        return round(self.s * 100) % 2 == 0
+
+    @property
+    def crossing_offset(self) -> float:
+        """From its axis to the middle of a crossing beside it."""
+        return self.reach + 2.2
+
+    @property
+    def stop_offset(self) -> float:
+        """From its axis to the middle of the stop line before that crossing."""
+        return self.crossing_offset + 3.4
+
+    def opening(self, beyond_kerb: np.ndarray | float) -> np.ndarray:
+        """Half of the opening at a distance outwards from the kerb, corners counted."""
+        inwards = np.clip(self.corner - np.asarray(beyond_kerb, float), 0.0, self.corner)
+        return self.reach - np.sqrt(self.corner**2 - inwards**2)
 
 
 @dataclass
-class Road:
-    """Centre line and layout.
+class Curve:
+    """A smooth line on the ground.
 
     Shape:
-        - s, x, y, heading, curvature: ``(N,)`` float64 samples every :data:`STEP_M`.
+        - s, x, y, heading, curvature: ``(N,)`` float64 samples.
     """
 
     s: np.ndarray
@@ -81,28 +110,10 @@ class Road:
     y: np.ndarray
     heading: np.ndarray
     curvature: np.ndarray
-    own: CrossSection
-    far: CrossSection
-    median: float
-    drive_side: int
-    junctions: list[Junction] = field(default_factory=list)
-    crossings: list[float] = field(default_factory=list)
 
     @property
     def length(self) -> float:
         return float(self.s[-1])
-
-    def section(self, side: int) -> CrossSection:
-        """Cross-section to the left (+1) or right (-1)."""
-        return self.own if side == self.drive_side else self.far
-
-    def offset(self, side: int, distance: float) -> float:
-        """d of a distance from the inner edge of a side's first lane."""
-        return side * (distance + self.median)
-
-    def lane_center(self, side: int, lane: int) -> float:
-        """d of a lane's middle; lane 0 is next to the centre."""
-        return self.offset(side, (lane + 0.5) * self.section(side).lane_width)
 
     def heading_at(self, s: np.ndarray | float) -> np.ndarray:
         return np.interp(s, self.s, self.heading)
@@ -118,7 +129,7 @@ class Road:
         return np.stack([x, y], axis=-1)
 
     def pose(self, s: float, d: float, yaw: float = 0.0, z: float = 0.0) -> np.ndarray:
-        """``(4, 4)`` of a place, x along the road turned by ``yaw``."""
+        """``(4, 4)`` of a place, x along the line turned by ``yaw``."""
         heading = float(self.heading_at(s)) + yaw
         matrix = np.eye(4)
         matrix[:2, :2] = [[np.cos(heading), -np.sin(heading)], [np.sin(heading), np.cos(heading)]]
@@ -126,9 +137,43 @@ class Road:
         matrix[2, 3] = z
         return matrix
 
+
+@dataclass
+class Road(Curve):
+    """Centre line and layout of the main road."""
+
+    own: CrossSection
+    far: CrossSection
+    median: float
+    drive_side: int
+    junctions: list[Junction] = field(default_factory=list)
+    crossings: list[float] = field(default_factory=list)
+
+    def section(self, side: int) -> CrossSection:
+        """Cross-section to the left (+1) or right (-1)."""
+        return self.own if side == self.drive_side else self.far
+
+    def offset(self, side: int, distance: float) -> float:
+        """d of a distance from the inner edge of a side's first lane."""
+        return side * (distance + self.median)
+
+    def lane_center(self, side: int, lane: int) -> float:
+        """d of a lane's middle; lane 0 is next to the centre."""
+        return self.offset(side, (lane + 0.5) * self.section(side).lane_width)
+
+    def samples(self, s0: float, s1: float) -> np.ndarray:
+        """Where the edges of a stretch have their corners: its ends and every 2 m between."""
+        return np.unique(np.concatenate([[s0, s1], np.arange(np.ceil(s0 / 2) * 2, s1, 2.0)]))
+
     def clear_of_mouths(self, s: float, side: int, margin: float) -> bool:
         """Whether no side road opens within ``margin`` of ``s`` on a side."""
-        return all(side not in j.sides or abs(s - j.s) > j.half_width + margin for j in self.junctions)
+        return all(side not in j.sides or abs(s - j.s) > j.reach + margin for j in self.junctions)
+
+    def raised(self, s: float, d: float) -> bool:
+        """Whether a place beside the carriageway lies on the pavement, not in the mouth of a side road."""
+        side = 1 if d > 0 else -1
+        beyond = abs(d) - self.median - self.section(side).kerb
+        return beyond > 0 and all(side not in j.sides or abs(s - j.s) > j.opening(beyond) for j in self.junctions)
 
     def mouths(self, side: int) -> np.ndarray:
         """``(M,)`` bool every :data:`MARK_STEP_M`: where the edge of a side is open to a side road."""
@@ -136,25 +181,37 @@ class Road:
         table = np.zeros(len(grid), bool)
         for junction in self.junctions:
             if side in junction.sides:
-                table |= np.abs(grid - junction.s) < junction.half_width + 1.0
+                table |= np.abs(grid - junction.s) < junction.reach + 0.5
         return table
 
     def boxes_of_junctions(self) -> np.ndarray:
         """``(M,)`` bool every :data:`MARK_STEP_M`: where lane lines are interrupted."""
         grid = np.arange(int(self.length / MARK_STEP_M) + 2) * MARK_STEP_M
         table = np.zeros(len(grid), bool)
-        for junction in self.junctions:
-            if len(junction.sides) == 2 or junction.signalled:
-                table |= np.abs(grid - junction.s) < junction.half_width + 1.5
-        for s in self.crossings:
-            table |= np.abs(grid - s) < 2.6
+        for low, high in self.cuts(1.0, 2.6):
+            table |= (grid > low) & (grid < high)
         return table
 
-    def kerb_gaps(self, side: int) -> list[tuple[float, float]]:
-        """Stretches ``(s0, s1)`` along which pavement and verge run, between side roads."""
-        cuts = sorted((j.s - j.half_width, j.s + j.half_width) for j in self.junctions if side in j.sides)
-        edges = [0.0, *(value for cut in cuts for value in cut), self.length]
-        return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a > 1.0]
+    def cuts(self, junction_margin: float, crossing_margin: float) -> list[tuple[float, float]]:
+        """Stretches, in order, that cross junctions, signalled ones and crossings take from lines."""
+        return sorted(
+            [
+                (j.s - j.reach - junction_margin, j.s + j.reach + junction_margin)
+                for j in self.junctions
+                if j.signalled or len(j.sides) == 2
+            ]
+            + [(s - crossing_margin, s + crossing_margin) for s in self.crossings]
+        )
+
+    def s_beside(self, s: float, side: int, v: float, d: float) -> float:
+        """Where a line parallel to the axis of a way that leaves at ``s`` to a side, ``v`` to the left of it as seen
+        from here, comes to offset ``d``."""
+        heading = float(self.heading_at(s))
+        left = -side * np.array([np.cos(heading), np.sin(heading)])
+        origin, at = self.points(s, 0.0), s - side * v
+        for _ in range(12):
+            at += side * (float((self.points(at, d) - origin) @ left) - v)
+        return float(at)
 
 
 def center_line(rng: np.random.Generator, length_m: float, bend: float) -> tuple[np.ndarray, ...]:
@@ -217,15 +274,23 @@ def make_road(rng: np.random.Generator, length_m: float, district: str, start_s:
     road = Road(
         s, x, y, heading, curvature, section(own_lanes), section(far_lanes), median, int(rng.choice([-1, -1, 1]))
     )
-    position = start_s + rng.uniform(18, 70)
+    position = rng.uniform(34, 60)
     while position < length_m - 40:
-        sides = [(1,), (-1,), (1, -1)][int(rng.choice(3, p=[0.3, 0.3, 0.4]))]
+        carpark = bool(rng.random() < (0.1 if district == "downtown" else 0.26))
+        sides = [(1,), (-1,), (1, -1)][
+            int(rng.choice(2 if carpark else 3, p=[0.5, 0.5] if carpark else [0.3, 0.3, 0.4]))
+        ]
         signalled = len(sides) == 2 and own_lanes + far_lanes > 2 and rng.random() < 0.7
-        junction = Junction(float(position), float(rng.uniform(2.9, 4.2)), sides, bool(signalled))
+        width = 3.0 if carpark else float(rng.uniform(2.9, 3.7))
+        corner = float(rng.uniform(2.0, 2.6) if carpark else rng.uniform(2.8, 4.2))
+        junction = Junction(float(position), width, sides, bool(signalled), corner, carpark)
+        if abs(position - start_s) < 16 + junction.reach:  # the ego starts on a plain stretch
+            position += 30
+            continue
         road.junctions.append(junction)
         if signalled:
-            road.crossings += [position - junction.half_width - 5.5, position + junction.half_width + 5.5]
-        elif rng.random() < 0.35:
-            road.crossings.append(position - junction.half_width - 5.5)
-        position += rng.uniform(55, 130)
+            road.crossings += [position - junction.crossing_offset, position + junction.crossing_offset]
+        elif rng.random() < 0.4 and abs(position - junction.crossing_offset - start_s) > 12:
+            road.crossings.append(position - junction.crossing_offset)
+        position += rng.uniform(55, 120)
     return road

@@ -11,11 +11,15 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry.frames import transform, yaw_rotation
 from perception.world.actors import Actor, Box3D
-from perception.world.ground import ground_meshes
+from perception.world.ground import GroundBuilder
 from perception.world.layout import LayoutBuilder
+from perception.world.map_geometry import map_layers
+from perception.world.map_layers import MapLayers
 from perception.world.mesh import Mesh, merge
 from perception.world.motion import LEAD_IN_S, STEP_S, Track
+from perception.world.network import Network
 from perception.world.road import Road, make_road
+from perception.world.signals import Phases, Signal, place_signals
 from perception.world.sky import WEATHERS, Daylight
 from perception.world.traffic import TrafficBuilder
 
@@ -42,6 +46,8 @@ class Scene:
         actors: every detection object; ids start at 1 and are positions in this list plus 1.
         ego: the ego's way along the road.
         style: how the ground is marked and worn, read by :mod:`perception.world.pavement`.
+        network: side roads, car parks and ends of the road.
+        signals: traffic lights; phases: when they are red, by the s of their junction.
     """
 
     seed: int
@@ -56,6 +62,9 @@ class Scene:
     actors: list[Actor]
     ego: Track
     style: dict[str, float]
+    network: Network
+    signals: list[Signal]
+    phases: dict[float, Phases]
     _caches: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def global_from_ego(self, time_s: float) -> np.ndarray:
@@ -73,6 +82,23 @@ class Scene:
     def box(self, actor: Actor, time_s: float) -> Box3D:
         """Where an actor's box is, in the global frame."""
         return actor.box(self.road, time_s)
+
+    def map_layers(self) -> MapLayers:
+        """The map of the place, in the global frame."""
+        if "map" not in self._caches:
+            self._caches["map"] = map_layers(self.network, self.signals)
+        return self._caches["map"]
+
+    def lamps(self, time_s: float) -> list[Mesh]:
+        """Lit lamps of the traffic lights, in the global frame."""
+        built = self._caches.setdefault("lamps", {})
+        meshes = []
+        for number, signal in enumerate(self.signals):
+            state = self.phases[signal.s].state(signal.main, time_s)
+            if (number, state) not in built:
+                built[number, state] = signal.lamps(state)
+            meshes.append(built[number, state])
+        return meshes
 
     def present(self, time_s: float) -> list[Actor]:
         """Actors on the modelled stretch of road; those without a track are part of ``static``."""
@@ -109,17 +135,19 @@ def build_scene(
     daylight = Daylight.random(rng, weather)
     density = float(rng.uniform(0.15, 0.95))
     greenery = float(rng.uniform(0.1, 1.0) if district != "downtown" else rng.uniform(0.0, 0.7))
-    start = 70.0
+    start = 100.0
     length = start + max(21.0 * duration_s, 0.0 if pace is None else float(pace.sum()) * STEP_S) + 190.0
     road = make_road(scene_rng(seed, index, 1), length, district, start)
     _recenter(road)
-    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), road, density, start, duration_s, pace)
+    network = Network(road, scene_rng(seed, index, 6))
+    signals = place_signals(network)
+    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace)
     traffic = traffic_builder.build()
-    layout = LayoutBuilder(scene_rng(seed, index, 3), road, district, greenery, traffic_builder.red)
+    layout = LayoutBuilder(scene_rng(seed, index, 3), network, signals, district, greenery)
     meshes, facades = layout.build()
     look = scene_rng(seed, index, 4)
     paved = district == "downtown" or (district == "industrial" and look.random() < 0.5)
-    meshes += ground_meshes(road, _ground_colors(look), paved)
+    meshes += GroundBuilder(network, _ground_colors(look), paved).build()
     for actor in traffic.actors:
         if actor.track is None:
             meshes.append(actor.poses[0].moved(actor.global_from_local(road, 0.0)))
@@ -144,6 +172,9 @@ def build_scene(
         traffic.actors,
         traffic.ego,
         style,
+        network,
+        signals,
+        {s: Phases(((-9.0, to),) if to > 0 else ()) for s, to in traffic_builder.red.items()},
     )
 
 
@@ -169,8 +200,8 @@ def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str
 
 def _recenter(road: Road) -> None:
     """Shift the road so that all of the scene has positive coordinates."""
-    road.x += MARGIN_M - road.x.min()
-    road.y += MARGIN_M + 40.0 - road.y.min()
+    road.x += MARGIN_M + 40.0 - road.x.min()
+    road.y += MARGIN_M + 60.0 - road.y.min()
 
 
 def _ground_colors(rng: np.random.Generator) -> dict[str, np.ndarray]:

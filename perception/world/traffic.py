@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.world.actors import Actor, Poses, bicycle_mesh, cyclist_meshes, pedestrian_meshes, vehicle_mesh
-from perception.world.ground import KERB_HEIGHT_M, side_frame
+from perception.world.ground import KERB_HEIGHT_M
 from perception.world.mesh import Mesh
 from perception.world.motion import LEAD_IN_S, Driver, Light, Track, follow, keep_pace, steady
-from perception.world.road import Road
+from perception.world.network import Network
+from perception.world.vehicles import car
 
 EGO_LENGTH_M = 4.1
 EGO_CENTER_M = 1.0
@@ -38,13 +39,13 @@ class TrafficBuilder:
     def __init__(
         self,
         rng: np.random.Generator,
-        road: Road,
+        network: Network,
         density: float,
         ego_start_m: float,
         end_s: float,
         pace: np.ndarray | None = None,
     ) -> None:
-        self.rng, self.road, self.density, self.pace = rng, road, density, pace
+        self.rng, self.road, self.network, self.density, self.pace = rng, network.road, network, density, pace
         self.start_s, self.end_s = -LEAD_IN_S, end_s + 1.0
         self.ego_start_m = ego_start_m
         self.actors: list[Actor] = []
@@ -67,7 +68,7 @@ class TrafficBuilder:
         lights = []
         for junction in self.road.junctions:
             if junction.signalled:
-                line = junction.s - direction * (junction.half_width + 8.6)
+                line = junction.s - direction * (junction.stop_offset - 0.3)
                 red_to = self.red[junction.s]
                 lights.append(Light(line if direction > 0 else self.road.length - line, self.start_s - 1, red_to))
         return lights
@@ -183,23 +184,26 @@ class TrafficBuilder:
         return all(abs(s - crossing) > margin for crossing in self.road.crossings)
 
     def _side_roads(self) -> None:
-        """Cars that wait to join, and cars parked along side roads."""
+        """Cars that wait to join the main road, and cars in car parks."""
         rng, road = self.rng, self.road
-        for junction in road.junctions:
-            for side in junction.sides:
-                origin, away, left = side_frame(road, junction, side)
-                toward = float(np.arctan2(-away[1], -away[0]))
-                begin = road.median + road.section(side).walk_outer
-                # A driver heading for the main road keeps to the drive side; its left is our right.
-                lane = -left * road.drive_side * junction.half_width * 0.5
-                position = begin + 2.8
-                while rng.random() < 0.6 * self.density + 0.1 and position < begin + 30:
-                    category, mesh = vehicle_mesh(rng, 0.06)
-                    low, high = mesh.bounds()
-                    length = float(high[0] - low[0])
-                    place = origin + (position + length / 2) * away + lane
-                    self._add(category, "waiting", Poses.fixed(mesh), pose=_flat_pose(place, toward))
-                    position += length + rng.uniform(1.2, 3)
+        for arm in self.network.arms:
+            if arm.carpark:
+                fill = rng.uniform(0.3, 0.9)
+                for u, v, turn in arm.bay_poses():
+                    if rng.random() < fill:
+                        mesh = car(rng)
+                        facing = turn + (np.pi if rng.random() < 0.25 else 0.0) + rng.normal(0, 0.02)
+                        pose = arm.pose(u + rng.uniform(-0.15, 0.15), v + rng.uniform(-0.12, 0.12), facing)
+                        self._add("vehicle.car", "parked", Poses.fixed(mesh), pose=pose)
+                continue
+            lane = -road.drive_side * arm.half / 2
+            position = arm.stop + 0.8
+            while rng.random() < 0.6 * self.density + 0.1 and position < arm.end - 14:
+                category, mesh = vehicle_mesh(rng, 0.06)
+                low, high = mesh.bounds()
+                length = float(high[0] - low[0])
+                self._add(category, "waiting", Poses.fixed(mesh), pose=arm.pose(position + length / 2, lane, np.pi))
+                position += length + rng.uniform(1.2, 3)
 
     def _cyclists(self) -> None:
         rng, road = self.rng, self.road
@@ -241,7 +245,7 @@ class TrafficBuilder:
                 s += 3 + rng.exponential(9 + 45 * (1 - self.density))
         for junction in road.junctions:
             if junction.signalled and self.red[junction.s] > 3:
-                for crossing in (junction.s - junction.half_width - 5.5, junction.s + junction.half_width + 5.5):
+                for crossing in (junction.s - junction.crossing_offset, junction.s + junction.crossing_offset):
                     self._cross(crossing, self.red[junction.s])
 
     def _walk(self, s: float, pace: float, d: float, walking: bool) -> None:
@@ -289,10 +293,3 @@ class CrossingTrack(Track):
 
     def travelled(self, time_s: float) -> float:
         return abs(self.across(time_s)[0] - self.walk[1])
-
-
-def _flat_pose(place: np.ndarray, yaw: float) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    matrix[:2, 3] = place
-    return matrix

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.world.motion import LATERAL_LIMIT_MPS2, STEP_S, Driver, Light, Track, follow, steady
+from perception.world.network import Network
 from perception.world.road import Road, center_line, make_road
 
 STRAIGHT = (np.array([0.0, 1e4]), np.zeros(2))
@@ -31,6 +32,7 @@ def test_center_line_is_smooth_bounded_and_consistent(seed: int, bend: float) ->
 @pytest.mark.parametrize("district", ["downtown", "residential", "avenue", "industrial"])
 def test_road_places_lie_at_their_offset_square_to_the_road(district: str) -> None:
     road: Road = make_road(np.random.default_rng(4), 350.0, district, 70.0)
+    network = Network(road, np.random.default_rng(5))
     s = np.linspace(5, 345, 50)
     for d in (-6.0, 3.0):
         across = road.points(s, d) - road.points(s, 0.0)
@@ -42,7 +44,7 @@ def test_road_places_lie_at_their_offset_square_to_the_road(district: str) -> No
         centers = [abs(road.lane_center(side, lane)) for lane in range(section.lanes)]
         assert all(b - a == pytest.approx(section.lane_width) for a, b in itertools.pairwise(centers))
         assert centers[-1] + section.lane_width / 2 <= road.median + section.kerb + 1e-9
-        for a, b in road.kerb_gaps(side):
+        for a, b in network.pavement_spans(side):
             assert all(not (a < j.s < b) for j in road.junctions if side in j.sides)
 
 
