@@ -36,8 +36,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
         channels=[sample.channel for sample in samples],
         timestamps_us=[sample.timestamp_us for sample in samples],
         global_from_ego=[sample.global_from_ego for sample in samples],
-        **{name: _stack_masks(samples, name) for name in MASK_TARGETS},
     )
+    for name in MASK_TARGETS:
+        setattr(batch, name, _stack_masks(samples, name))
     if any(sample.boxes is not None for sample in samples):
         batch.boxes, batch.box_labels = _pad_boxes(samples)
         batch.has_boxes = torch.tensor([sample.boxes is not None for sample in samples])
