@@ -17,7 +17,6 @@ from perception.world.can_bus import can_messages
 from perception.world.lidar import LidarScan, points_in_box, scan_lidar, sweep_lidar
 from perception.world.map_expansion import expansion_records
 from perception.world.map_expansion_masks import drivable_mask
-from perception.world.map_layers import MapLayers
 from perception.world.raycast import Frame
 from perception.world.record_files import write_picture, write_point_labels, write_scan
 from perception.world.rig import CAMERAS, EGO_FROM_LIDAR, FRONT, LIDAR, camera_delay_s, rig_camera
@@ -275,5 +274,4 @@ class _Recorder:
         )  # fmt: skip
         self.records.mask, self.records.mask_origin_m = drivable_mask(self.scene)
         self.records.can = can_messages(self.scene, self.start_us)
-        layers = self.scene.map_layers() if hasattr(self.scene, "map_layers") else MapLayers()
-        self.records.expansion = expansion_records(layers, self.name)
+        self.records.expansion = expansion_records(self.scene.map_layers(), self.name)

@@ -16,7 +16,9 @@ DEPTH_SCALE = 256.0
 JPEG_QUALITY = 95
 MASKS = {"drivable": ROAD_SCENE.drivable, "lane": ROAD_SCENE.lane}
 """Classes that make up each mask."""
-_BLACK_AND_WHITE = np.repeat(np.array([[0], [255]], np.uint8), 3, axis=1)
+# All 256 entries, for a shorter palette would be stored in fewer bits, which lose the 255.
+_BLACK_AND_WHITE = np.full((256, 3), 128, np.uint8)
+_BLACK_AND_WHITE[:2] = [[0, 0, 0], [255, 255, 255]]
 
 
 def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool) -> None:
