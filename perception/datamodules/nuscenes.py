@@ -35,6 +35,8 @@ class NuScenesDataModule(DrivingDataModule):
         crossing_from: ``auto``, ``map`` or ``none``.
         splat_px: side of the square of pixels that a LiDAR label covers.
         map_options: how the map is laid over an image.
+        quarantine: ``auto`` leaves out what ``quarantine.json`` of the data folder lists, as ``perception check``
+            writes it; a path names another list; ``off`` leaves nothing out.
         size: ``[height, width]`` of training crops.
         options: of :class:`DrivingDataModule`.
     """
@@ -59,6 +61,7 @@ class NuScenesDataModule(DrivingDataModule):
         crossing_from: str = "none",
         splat_px: int = 1,
         map_options: MapOptions | None = None,
+        quarantine: str = "auto",
         size: list[int] | None = None,
         **options: Any,
     ) -> None:
@@ -71,6 +74,7 @@ class NuScenesDataModule(DrivingDataModule):
         self.split_file = split_file
         self.group_cameras = group_cameras
         self.tolerance_us = tolerance_us
+        self.quarantine = quarantine
         self.sources = LabelSources(
             semantic_from, drivable_from, lane_from, crossing_from, splat_px, map_options or MapOptions()
         )
@@ -85,6 +89,7 @@ class NuScenesDataModule(DrivingDataModule):
             label_set=self.label_set.name,
             sources=self.sources,
             split_file=self.split_file,
+            quarantine=self.quarantine,
         )
 
     def groups(self, stage: str) -> list[list[int]] | None:

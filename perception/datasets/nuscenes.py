@@ -18,6 +18,7 @@ from perception.datasets.nuscenes_boxes import projected_boxes
 from perception.datasets.nuscenes_instances import instance_boxes
 from perception.datasets.nuscenes_labels import LabelSources, MaskLabeller
 from perception.datasets.nuscenes_tables import Frame
+from perception.datasets.quarantine import AUTO
 from perception.errors import InputError
 from perception.files import inside, read_image, read_labels
 from perception.taxonomy import get_label_set
@@ -52,6 +53,7 @@ class NuScenesDataset(Dataset[Sample]):
         label_set: name of the label set that masks and box labels use.
         sources: where the masks come from.
         split_file: YAML or JSON file that maps names of splits to lists of scene names; its splits come first.
+        quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
 
     Raises:
         InputError: for a folder, table, split, camera or label set that is missing or does not fit. A missing or
@@ -70,11 +72,12 @@ class NuScenesDataset(Dataset[Sample]):
         label_set: str = "road_scene",
         sources: LabelSources = LabelSources(),  # noqa: B008 - frozen
         split_file: str | Path | None = None,
+        quarantine: str = AUTO,
     ) -> None:
         self.root = Path(root)
         self.label_set = get_label_set(label_set)
         self.transform = transform
-        self.tables = nuscenes_tables.open_tables(self.root, version)
+        self.tables = nuscenes_tables.open_tables(self.root, version, quarantine)
         scenes = nuscenes_tables.split_scenes(self.tables, split, split_file)
         self.frames: list[Frame] = nuscenes_tables.camera_frames(self.tables, scenes, tuple(cameras), sweeps)
         self._instance_tokens: dict[str, dict[int, str]] = {}
@@ -93,8 +96,21 @@ class NuScenesDataset(Dataset[Sample]):
         return self.transform(sample) if self.transform else sample
 
     def read(self, index: int) -> Sample:
-        """The sample before the transform; its image is uint8."""
+        """The sample before the transform; its image is uint8.
+
+        Raises:
+            InputError: for a broken file or record; it names both and what to do.
+        """
         frame = self.frames[index]
+        try:
+            return self._read(frame)
+        except (ValueError, KeyError, OSError) as error:
+            what = f"no record has token {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(
+                f"{what} (sample_data {frame.token}, {frame.filename}); {nuscenes_tables.remedy(self.root)}"
+            ) from error
+
+    def _read(self, frame: Frame) -> Sample:
         path = inside(self.root, frame.filename)
         image = read_image(path)
         camera = nuscenes_tables.camera_of(self.tables, frame.token)

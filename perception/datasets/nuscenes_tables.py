@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from perception.datasets.quarantine import AUTO, open_quarantine, say_left_out
 from perception.errors import InputError, require
 from perception.files import require_dir
 from perception.geometry.frames import transform
@@ -50,8 +52,11 @@ class Frame:
         return Path(self.filename).stem
 
 
-def open_tables(root: str | Path, version: str) -> Any:
-    """The devkit's ``NuScenes`` over ``root``.
+def open_tables(root: str | Path, version: str, quarantine: str = AUTO) -> Any:
+    """The devkit's ``NuScenes`` over ``root``, without the records of a quarantine list.
+
+    Args:
+        quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
 
     Raises:
         MissingExtra: without nuscenes-devkit.
@@ -66,11 +71,22 @@ def open_tables(root: str | Path, version: str) -> Any:
     missing = [name for name in TABLES if not (folder / f"{name}.json").is_file()]
     if missing:
         raise InputError(f"{folder} lacks the nuScenes table {', '.join(f'{name}.json' for name in missing)}")
-    devkit = require("nuscenes", "nuscenes")
+    require("nuscenes", "nuscenes")
+    left_out = open_quarantine(root, quarantine)
     try:
-        return devkit.NuScenes(version=version, dataroot=str(root), verbose=False)
+        tables = importlib.import_module("perception.datasets.nuscenes_devkit").load(version, root, left_out)
     except Exception as error:  # the devkit raises assertions, lookups and bare exceptions for bad tables
-        raise InputError(f"the nuScenes tables in {folder} do not load: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"the nuScenes tables in {folder} do not load: {type(error).__name__}: {error}; {remedy(root)}"
+        ) from error
+    if left_out.path is not None and tables.left_out:
+        say_left_out(left_out.path, tables.left_out)
+    return tables
+
+
+def remedy(root: str | Path) -> str:
+    """What helps against broken data."""
+    return f"perception check {root} finds broken records and lists them in quarantine.json, to be left out"
 
 
 def split_scenes(tables: Any, split: str, split_file: str | Path | None = None) -> list[str]:
