@@ -7,27 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from perception.taxonomy import NUSCENES_LIDARSEG
-from perception.world.scene import Scene
+from perception.world.map_layers import Polygon
 
 PIXELS_PER_M = 10
 MARGIN_M = 10
 """Around the drivable surface."""
 
 
-def drivable_mask(scene: Scene) -> tuple[np.ndarray, tuple[int, int]]:
-    """``(H, W)`` uint8 mask, 255 on drivable surface, and its south-west corner in whole metres."""
-    mesh = scene.static
-    drivable = mesh.lidar == NUSCENES_LIDARSEG.index("flat.driveable_surface")
-    corners = mesh.vertices[mesh.faces[drivable]][:, :, :2].astype(np.float64)  # (F, 3, 2)
-    low = np.floor(corners.reshape(-1, 2).min(axis=0)).astype(int) - MARGIN_M
-    high = np.ceil(corners.reshape(-1, 2).max(axis=0)).astype(int) + MARGIN_M
+def drivable_mask(areas: Sequence[Polygon]) -> tuple[np.ndarray, tuple[int, int]]:
+    """``(H, W)`` uint8 mask, 255 on drivable surface, and its south-west corner in whole metres.
+
+    Row ``r`` and column ``c`` lie ``(H - r) / 10`` m north and ``c / 10`` m east of that corner, as the official
+    ``MapMask`` looks them up.
+
+    Args:
+        areas: that do not overlap, with their holes; at least one.
+    """
+    corners = np.concatenate([area.exterior for area in areas])
+    low = np.floor(corners.min(axis=0)).astype(int) - MARGIN_M
+    high = np.ceil(corners.max(axis=0)).astype(int) + MARGIN_M
     width, height = ((high - low) * PIXELS_PER_M).tolist()
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
-    pixels = (corners - low) * PIXELS_PER_M
-    for triangle in pixels.tolist():
-        draw.polygon([(x, height - 1 - y) for x, y in triangle], fill=255)
+    rings = [(area.exterior, 255) for area in areas] + [(hole, 0) for area in areas for hole in area.holes]
+    for ring, value in rings:
+        pixels = (ring - low) * PIXELS_PER_M
+        draw.polygon([(x, height - y) for x, y in pixels.tolist()], fill=value)
     return np.array(image), (int(low[0]), int(low[1]))
 
 

@@ -272,6 +272,7 @@ class _Recorder:
             description=f"{self.scene.district}, {self.scene.weather}", nbr_samples=len(samples),
             first_sample_token=samples[0]["token"], last_sample_token=samples[-1]["token"],
         )  # fmt: skip
-        self.records.mask, self.records.mask_origin_m = drivable_mask(self.scene)
+        layers = self.scene.map_layers()
+        self.records.mask, self.records.mask_origin_m = drivable_mask(layers.drivable_area)
         self.records.can = can_messages(self.scene, self.start_us)
-        self.records.expansion = expansion_records(self.scene.map_layers(), self.name)
+        self.records.expansion = expansion_records(layers, self.name)

@@ -140,7 +140,7 @@ def arguments_of(recording: Recording, scenes: int) -> dict[str, Any]:
     paces = np.array([[profile(float(time)) for time in times] for profile in recording.speeds])
     values["speeds"] = hashlib.sha256(paces.tobytes()).hexdigest()[:16] if recording.speeds else ""
     values |= {"scenes": scenes, "version": __version__, "source": _source_digest()}
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=repr))
     return plain
 
 

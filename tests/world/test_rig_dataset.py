@@ -211,6 +211,7 @@ def test_masks_are_those_that_the_labels_say(devkit, root: Path) -> None:
 
 def test_the_official_map_has_the_ego_on_its_road(devkit, root: Path) -> None:
     from nuscenes.map_expansion.map_api import NuScenesMap
+    from shapely import Point, unary_union
 
     assert {path.stem for path in (root / "maps" / "expansion").glob("*.json")} == {
         "boston-seaport", "singapore-onenorth", "singapore-queenstown", "singapore-hollandvillage",
@@ -223,6 +224,14 @@ def test_the_official_map_has_the_ego_on_its_road(devkit, root: Path) -> None:
             on = official.layers_on_point(x, y)
             assert on["drivable_area"]
             assert on["road_segment"]
+        (world_map,) = [row for row in devkit.map if log["token"] in row["log_tokens"]]
+        places = np.random.default_rng(0).uniform([x - 60, y - 60], [x + 60, y + 60], (400, 2))
+        areas = [official.extract_polygon(token) for row in official.drivable_area for token in row["polygon_tokens"]]
+        drivable, edge = unary_union(areas), unary_union([area.boundary for area in areas])
+        clear = np.array([edge.distance(Point(*place)) > 0.12 for place in places])
+        inside = np.array([drivable.contains(Point(*place)) for place in places])
+        assert 20 < inside.sum() < 380
+        assert np.array_equal(world_map["mask"].is_on_mask(*places.T)[clear], inside[clear])
         lane = official.get_closest_lane(x, y, radius=5)
         poses = np.array(official.discretize_lanes([lane], 0.5)[lane])
         assert np.linalg.norm(poses[:, :2] - [x, y], axis=1).min() < 2.0
