@@ -28,7 +28,7 @@ def main(
     sweep_cameras: str = "front",
     lidar_hz: float = 2.0,
     timing: str = "auto",
-    masks: bool | None = None,
+    masks: str = "auto",
     maps: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -52,10 +52,10 @@ def main(
         lidar_hz: LiDAR turns a second, up to 20; 0 or 2 writes those of keyframes only.
         timing: ``instant`` (all sensors at once), ``turning`` (each camera fires as the turning LiDAR passes it, as
             in nuScenes), or ``auto``: ``turning`` with more than one camera or with LiDAR turns between keyframes.
-        masks: also write drivable and lane masks as files; by default with more than one camera.
+        masks: ``on``: also write drivable and lane masks as files; ``auto``: with more than one camera; ``off``.
         maps: ``on`` (scenes lie side by side on the maps of the four nuScenes locations, with map expansion files),
             ``off``, or ``auto``: on where all scenes fit.
-        overwrite: replace a data set written earlier, and drop what an interrupted run left behind.
+        overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
     return write_dataset(

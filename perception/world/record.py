@@ -39,6 +39,7 @@ EPOCH_US = 1_533_000_000_000_000
 SWEEP_INSTANTS = 3
 """Instants at which a LiDAR turn between keyframes looks at the world; at keyframes it shares those of the cameras."""
 TIMINGS = ("auto", "instant", "turning")
+SWITCH = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Recording:
         timing: ``instant``: all sensors measure the world at the keyframe's instant; ``turning``: the LiDAR turns
             while all moves, and each camera fires when the beam passes it, as in nuScenes; ``auto``: ``turning``
             unless there is one camera and no LiDAR turn between keyframes.
-        masks: whether drivable and lane masks are written; ``None`` with more than one camera.
+        masks: whether drivable and lane masks are written: ``on``, ``off``, or ``auto``: with more than one camera.
     """
 
     out: Path
@@ -72,11 +73,12 @@ class Recording:
     sweep_cameras: tuple[str, ...] = (FRONT,)
     lidar_hz: float = KEYFRAME_HZ
     timing: str = "auto"
-    masks: bool | None = None
+    masks: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.timing not in TIMINGS:
-            raise InputError(f"unknown timing {self.timing!r}; use one of {', '.join(TIMINGS)}")
+        for name, value, allowed in (("timing", self.timing, TIMINGS), ("masks", self.masks, SWITCH)):
+            if value not in allowed:
+                raise InputError(f"unknown {name} {value!r}; use one of {', '.join(allowed)}")
 
     @property
     def per_keyframe(self) -> int:
@@ -102,7 +104,7 @@ class Recording:
 
     @property
     def with_masks(self) -> bool:
-        return len(self.cameras) > 1 if self.masks is None else self.masks
+        return self.masks == "on" or (self.masks == "auto" and len(self.cameras) > 1)
 
     @property
     def frames(self) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 from perception.errors import InputError
 from perception.world.raycast import open3d
-from perception.world.record import KEYFRAME_HZ, Recording
+from perception.world.record import KEYFRAME_HZ, SWITCH, Recording
 from perception.world.rig import parse_cameras
 from perception.world.scene import MAX_DURATION_S, SpeedProfile, check_scene_arguments
 from perception.world.tables import splits
-from perception.world.writer_assembly import MAPS, assemble
+from perception.world.writer_assembly import assemble
 from perception.world.writer_staging import Staging, arguments_of, check_target
 from perception.world.writer_workers import record_all
 
@@ -36,7 +36,7 @@ def write_dataset(
     sweep_cameras: str | Sequence[str] = "front",
     lidar_hz: float = 2.0,
     timing: str = "auto",
-    masks: bool | None = None,
+    masks: str = "auto",
     maps: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def write_dataset(
         sweep_cameras: which of them record between keyframes, said likewise.
         lidar_hz: rate of LiDAR turns, rounded to a multiple of 2 Hz; 0 or 2 writes those of keyframes only.
         timing: ``instant``, ``turning`` or ``auto``, see :class:`perception.world.record.Recording`.
-        masks: also write drivable and lane masks; by default with more than one camera.
+        masks: ``on``: also write drivable and lane masks; ``auto``: with more than one camera; ``off``.
         maps: ``on``: the scenes lie side by side on the canvases of nuScenes' four locations, with one mask and one
             map expansion file per location; ``off``: each scene has a place and a mask of its own; ``auto``: ``on``
             where all scenes fit.
@@ -76,8 +76,8 @@ def write_dataset(
     """
     out = Path(out)
     _check(scenes, keyframes, size, sweep_hz, lidar_hz, workers)
-    if maps not in MAPS:
-        raise InputError(f"unknown maps {maps!r}; use one of {', '.join(MAPS)}")
+    if maps not in SWITCH:
+        raise InputError(f"unknown maps {maps!r}; use one of {', '.join(SWITCH)}")
     check_target(out, overwrite)
     check_scene_arguments(seed, 0, (keyframes - 1) / KEYFRAME_HZ, weather)
     open3d()  # a missing extra is said here, not from a worker

@@ -28,8 +28,6 @@ from perception.world.tables import (
 )
 from perception.world.writer_staging import Staging
 
-MAPS = ("auto", "on", "off")
-
 
 def assemble(recording: Recording, staging: Staging, scenes: int, maps: str) -> bool:
     """Write everything that is not of one scene alone.

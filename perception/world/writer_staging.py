@@ -81,7 +81,7 @@ class Staging:
                 told = ", ".join(f"{name} {before.get(name)!r} then, {arguments[name]!r} now" for name in different)
                 raise InputError(
                     f"{self.root} holds an unfinished data set made otherwise ({told}); start with the same "
-                    "arguments to go on, or with --overwrite, or remove that folder"
+                    "arguments to go on, or with --overwrite true, or remove that folder"
                 )
         for folder in (self.data, self.scenes):
             folder.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ def check_target(out: Path, overwrite: bool) -> None:
         return
     ours = (out / VERSION / "scene.json").is_file() and (out / "dense" / "label_set.json").is_file()
     if not overwrite:
-        raise InputError(f"{out} exists and is not empty; name a new folder or remove it, or use --overwrite")
+        raise InputError(f"{out} exists and is not empty; name a new folder or remove it, or use --overwrite true")
     if not ours:
         raise InputError(f"{out} exists and holds no data set of this command, so it is not overwritten; remove it")
 
@@ -156,7 +156,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); start again with --overwrite") from error
+        raise InputError(f"{path} is not JSON ({error}); start again with --overwrite true") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path} is not a JSON object; start again with --overwrite")
+        raise InputError(f"{path} is not a JSON object; start again with --overwrite true")
     return value
