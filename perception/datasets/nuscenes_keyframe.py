@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perception.datasets.nuscenes_boxes import corners_of
+from perception.datasets.nuscenes_boxes import boxes_at, corners_of
 from perception.datasets.nuscenes_lidar import LIDAR, sweep_in_ego
 from perception.datasets.nuscenes_tables import camera_of, global_from_ego, open_tables
 from perception.errors import InputError
@@ -24,7 +24,7 @@ MOSAIC = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CA
 def keyframe_views(root: str | Path, version: str = "v1.0-mini", sample: str | None = None) -> list[CameraView]:
     """What :func:`perception.viz.keyframe.draw_views` draws of a keyframe.
 
-    The LiDAR turn is moved to each camera's instant. Boxes stand where the keyframe says.
+    The LiDAR turn is moved to each camera's instant, and so are the boxes of what moves.
 
     Args:
         sample: token; by default the first of the table.
@@ -42,7 +42,7 @@ def keyframe_views(root: str | Path, version: str = "v1.0-mini", sample: str | N
         pose = global_from_ego(tables, token)
         points = sweep_in_ego(root, tables, record["data"][LIDAR], token)[:, :3]
         image = read_image(inside(root, tables.get("sample_data", token)["filename"]))
-        boxes = [_box(box, inverse(pose)) for box in tables.get_boxes(token)]
+        boxes = [_box(box, inverse(pose)) for box in boxes_at(tables, token)]
         views.append(CameraView(channel, image, camera, points[np.isfinite(points).all(axis=1)], boxes))
     if not views:
         raise InputError(f"sample {record['token']} of {root} has no camera image")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from perception.datasets.nuscenes_boxes import corners_of
+from perception.datasets.nuscenes_boxes import boxes_at
 from perception.datasets.nuscenes_lidar import LIDAR, sweep_in_ego
 from perception.datasets.nuscenes_map import Layer, expansion_path, read_expansion
+from perception.datasets.nuscenes_solids import collect_solids
 from perception.datasets.nuscenes_sync import TOLERANCE_US, Timelines
 from perception.datasets.nuscenes_tables import Frame, global_from_ego
 from perception.errors import InputError
@@ -190,11 +191,16 @@ class MapLabeller:
         points = self._points(frame)
         if options.ground == "lidar" and points is not None:
             heights = fit_ground(points)
+        lidar = points if "lidar" in options.occlusion else None
+        floor: np.ndarray | float = 0.0
         if "boxes" in options.occlusion:
-            surfaces = np.minimum(surfaces, box_depth(camera, self._boxes(frame, camera, pose)))
-        if "lidar" in options.occlusion and points is not None:
-            below = 0.0 if heights is None else heights.at(points[:, :2])
-            surfaces = np.minimum(surfaces, surface_depth(camera, points, below))
+            found = collect_solids(boxes_at(self.tables, frame.token), inverse(pose), lidar)
+            camera_from_ego = inverse(camera.ego_from_camera)
+            surfaces = box_depth(camera, [apply(camera_from_ego, part) for part in found.parts])
+            floor = found.floor_m
+        if lidar is not None:
+            below = 0.0 if heights is None else heights.at(lidar[:, :2])
+            surfaces = np.minimum(surfaces, surface_depth(camera, lidar, below, floor))
         if "depth" in options.occlusion and depth_m is not None:
             surfaces = np.minimum(surfaces, np.where(depth_m > 0, depth_m, np.inf))
         return map_masks(self.layers(frame.scene), camera, pose, options, surfaces, heights)
@@ -208,7 +214,3 @@ class MapLabeller:
             return None
         points = sweep_in_ego(self.root, self.tables, token, frame.token)[:, :3]
         return points[np.isfinite(points).all(axis=1)]
-
-    def _boxes(self, frame: Frame, camera: Camera, pose: np.ndarray) -> list[np.ndarray]:
-        camera_from_global = inverse(camera.ego_from_camera) @ inverse(pose)
-        return [apply(camera_from_global, corners_of(box)) for box in self.tables.get_boxes(frame.token)]

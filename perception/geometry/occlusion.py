@@ -108,6 +108,7 @@ def surface_depth(
     camera: Camera,
     points_ego: np.ndarray,
     ground_z: np.ndarray | float = 0.0,
+    floor_m: np.ndarray | float = 0.0,
     min_height_m: float = 0.3,
     self_radius_m: float = 2.2,
 ) -> np.ndarray:
@@ -122,6 +123,7 @@ def surface_depth(
     Args:
         points_ego: ``(N, 3)`` metres in the ego frame, all returns of a turn.
         ground_z: ``(N,)`` height of the ground under each point.
+        floor_m: ``(N,)`` height above the ground at which what a point lies on ends, such as a car's underside.
         min_height_m: points lower than this above the ground belong to the ground.
         self_radius_m: points nearer than this to the middle of the vehicle are its own.
     """
@@ -132,11 +134,12 @@ def surface_depth(
     # Points above and below the picture bound surfaces that reach into it.
     near = (depth > 0.1) & (pixels[:, 0] >= 0) & (pixels[:, 0] < size[1])
     near &= np.hypot(points[:, 0] - 1.0, points[:, 1]) > self_radius_m
+    height_over_floor = (height - floor_m)[near]
     points, height, pixels, depth = points[near], height[near], pixels[near], depth[near]
     step = max(1, round(camera.focal_px * AZIMUTH_GAP_RAD))
     buffer = np.full((size[0], -(-size[1] // step)), np.inf)
     if len(depth):
-        feet = points - np.array([0.0, 0.0, 1.0]) * height[:, None]
+        feet = points - np.array([0.0, 0.0, 1.0]) * height_over_floor[:, None]
         foot = project(camera, apply(inverse(camera.ego_from_camera), feet))[0][:, 1]
         column = (pixels[:, 0] / step).astype(np.int64)
         order = np.lexsort((-pixels[:, 1], column))  # upwards within each column: the next is the next one above
