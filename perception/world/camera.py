@@ -47,19 +47,38 @@ class _View:
     def __init__(self, scene: Scene, time_s: float, camera: Camera, frame: Frame) -> None:
         self.scene, self.frame, self.camera = scene, frame, camera
         pose = scene.global_from_ego(time_s) @ camera.ego_from_camera
-        self.rotation, self.origin = pose[:3, :3], pose[:3, 3].astype(np.float32)
+        self.rotation, self.origin = pose[:3, :3].astype(np.float32), pose[:3, 3].astype(np.float32)
         self.pixel_angle = 1.0 / camera.focal_px
 
-    def trace(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Hits, np.ndarray]:
-        """Linear colour, class, sunlit, hits (t in metres) and depth along the axis of ``(N, 2)`` pixels."""
-        local = camera_rays(self.camera, pixels)
-        length = np.linalg.norm(local, axis=1)
-        directions = ((local / length[:, None]) @ self.rotation.T).astype(np.float32)
-        rays = np.concatenate([np.broadcast_to(self.origin, directions.shape), directions], axis=1)
-        hits = self.frame.cast(np.ascontiguousarray(rays))
+    def trace(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Hits, np.ndarray]:
+        """Linear colour, class, sunlit, hits (t in metres) and depth along the axis of ``(N, 3)`` unit directions."""
+        rays = np.empty((len(local), 6), np.float32)
+        rays[:, :3] = self.origin
+        directions = np.matmul(local, self.rotation.T, out=np.empty_like(local))
+        rays[:, 3:] = directions
+        hits = self.frame.cast(rays)
         color, semantic, lit = shade(self.scene, self.frame, hits, self.origin, directions, self.pixel_angle)
-        depth = np.where(hits.hit, hits.t / length, 0.0).astype(np.float32)
+        depth = np.where(hits.hit, hits.t * local[:, 2], np.float32(0.0))
         return color, semantic, lit, hits, depth
+
+
+def _unit_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """``(N, 3)`` float32 unit directions of ``(N, 2)`` pixels in the camera frame."""
+    local = camera_rays(camera, pixels)
+    unit: np.ndarray = (local / np.linalg.norm(local, axis=1)[:, None]).astype(np.float32)
+    return unit
+
+
+def _grid(scene: Scene, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """``(H * W, 2)`` pixel centres and their unit directions, kept for the camera's next picture."""
+    key = f"rays {camera.size} {camera.intrinsics.tobytes().hex()} {camera.model} {camera.distortion}"
+    if key not in scene._caches:
+        height, width = camera.size
+        x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+        scene._caches[key] = pixels, _unit_rays(camera, pixels)
+    kept: tuple[np.ndarray, np.ndarray] = scene._caches[key]
+    return kept
 
 
 def render_camera(
@@ -76,13 +95,12 @@ def render_camera(
     frame = frame or Frame(scene, time_s)
     height, width = camera.size
     view = _View(scene, time_s, camera, frame)
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
-    color, semantic, lit, hits, depth = view.trace(pixels)
+    pixels, unit = _grid(scene, camera)
+    color, semantic, lit, hits, depth = view.trace(unit)
     edges = np.flatnonzero(_edges(semantic, lit, hits, camera.size))
     if len(edges):
         again = (pixels[edges, None] + SUBPIXELS).reshape(-1, 2)  # (E * 3, 2)
-        sub = view.trace(again)[0].reshape(len(edges), len(SUBPIXELS), 3)
+        sub = view.trace(_unit_rays(camera, again))[0].reshape(len(edges), len(SUBPIXELS), 3)
         # Averaging after the shoulder of the tone curve keeps bright sky from bleeding over dark outlines.
         limit = 1.6 / scene.daylight.exposure
         total = np.minimum(color[edges], limit) + np.minimum(sub, limit).sum(axis=1)
@@ -96,17 +114,13 @@ def render_camera(
 def _edges(semantic: np.ndarray, lit: np.ndarray, hits: Hits, size: tuple[int, int]) -> np.ndarray:
     """``(H * W,)`` bool: pixels that differ from a neighbour in object, class, material or shadow."""
     crown = hits.material == 8
-    key = (
-        semantic.astype(np.int64) * 4096
-        + hits.instance.astype(np.int64) * 131072
-        + np.where(crown, 0, hits.material * 16 + lit * 8)
-    )
-    key = key.reshape(size)
+    surface = np.where(crown, np.uint8(0), hits.material * np.uint8(2) + lit).astype(np.uint32)
+    key = (semantic + (surface << np.uint32(8)) + (hits.instance.astype(np.uint32) << np.uint32(16))).reshape(size)
     edge = np.zeros(size, bool)
     for axis in (0, 1):
-        differs = np.diff(key, axis=axis) != 0
         first = (slice(None), slice(None, -1)) if axis else (slice(None, -1), slice(None))
         second = (slice(None), slice(1, None)) if axis else (slice(1, None), slice(None))
+        differs = key[first] != key[second]
         edge[first] |= differs
         edge[second] |= differs
     return edge.ravel()
