@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from perception.geometry.frames import transform, yaw_rotation
 from perception.world.ground import KERB_HEIGHT_M
-from perception.world.mesh import Mesh
+from perception.world.machines import motorcycle
+from perception.world.mesh import Material, Mesh
 from perception.world.motion import Track
 from perception.world.people import Look, bicycle, cyclist, pedestrian
 from perception.world.road import Road
-from perception.world.vehicles import bus, car, truck
+from perception.world.vehicles import PAINTS, bus, car, truck
 
 PHASES = 16
 """Poses per gait or pedalling cycle."""
@@ -47,27 +48,41 @@ class Poses:
     def __init__(self, make: Callable[[float], Mesh], count: int = PHASES) -> None:
         self._make = make
         self._count = count
+        self._plain: dict[int, Mesh] = {}
         self._built: dict[int, Mesh] = {}
+        self._bounds: list[tuple[np.ndarray, np.ndarray]] = []
         self.instance = 0
 
     @classmethod
     def fixed(cls, mesh: Mesh) -> Poses:
         return cls(lambda phase: mesh, 1)
 
+    def shared(self) -> Poses:
+        """The same poses for another actor; what one builds the other has."""
+        other = Poses(self._make, self._count)
+        other._plain, other._bounds = self._plain, self._bounds
+        return other
+
     def __len__(self) -> int:
         return self._count
 
+    def _pose(self, index: int) -> Mesh:
+        if index not in self._plain:
+            self._plain[index] = self._make(2 * np.pi * index / self._count)
+        return self._plain[index]
+
     def __getitem__(self, index: int) -> Mesh:
         if index not in self._built:
-            mesh = self._make(2 * np.pi * index / self._count)
-            self._built[index] = mesh.moved(np.eye(4), self.instance)
+            self._built[index] = self._pose(index).moved(np.eye(4), self.instance)
         return self._built[index]
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest corner over the cycle, from eight of its poses."""
-        phases = {self._count * k // 8 for k in range(8)}
-        bounds = [self._make(2 * np.pi * index / self._count).bounds() for index in sorted(phases)]
-        return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
+        if not self._bounds:
+            bounds = [self._pose(index).bounds() for index in sorted({self._count * k // 8 for k in range(8)})]
+            low = np.min([corner for corner, _ in bounds], axis=0)
+            self._bounds.append((low, np.max([corner for _, corner in bounds], axis=0)))
+        return self._bounds[0]
 
 
 @dataclass
@@ -79,7 +94,7 @@ class Actor:
         category: nuScenes category name.
         track: how it moves along the road; ``None`` for one that never moves.
         pose: fixed ``(4, 4)`` global pose where ``track`` is ``None``.
-        kind: ``parked``, ``vehicle``, ``pedestrian`` or ``cyclist``.
+        kind: ``parked``, ``waiting``, ``vehicle``, ``pedestrian``, ``cyclist`` or ``object``.
         poses: its meshes.
         cycle_m: metres per cycle of the poses.
     """
@@ -101,6 +116,10 @@ class Actor:
         extent = high.astype(np.float64) - self.low
         self.size = (float(extent[0]), float(extent[1]), float(extent[2]))
 
+    def renumber(self, instance: int) -> None:
+        """Give it another id."""
+        self.instance = self.poses.instance = instance
+
     def global_from_local(self, road: Road, time_s: float) -> np.ndarray:
         """``(4, 4)`` pose; the local origin lies on the ground."""
         if self.track is None:
@@ -111,12 +130,14 @@ class Actor:
 
     def present(self, road: Road, time_s: float) -> bool:
         """Whether it is on the modelled stretch of road; traffic comes and goes at its ends."""
-        return self.track is None or 1.0 < self.track.along(time_s)[0] < road.length - 1.0
+        return self.track is None or self.track.present(road, time_s)
 
     def ground_height(self, road: Road, time_s: float) -> float:
         """Height of what it stands on: the carriageway or a raised pavement."""
         if self.track is None:
             return float(self.pose[2, 3]) if self.pose is not None else 0.0
+        if self.track.way is not None:
+            return 0.0
         s, _ = self.track.along(time_s)
         d, _ = self.track.across(time_s)
         return KERB_HEIGHT_M if road.raised(s, d) else 0.0
@@ -138,24 +159,78 @@ class Actor:
         return self.poses[int(np.floor((self.track.travelled(time_s) / self.cycle_m) % 1.0 * PHASES)) % PHASES]
 
     def attribute(self, road: Road, time_s: float) -> str:
-        """nuScenes attribute name."""
+        """nuScenes attribute name; empty for things that have none."""
+        if self.category.startswith("movable_object."):
+            return ""
         speed = float(np.linalg.norm(self.velocity(road, time_s)))
         if self.category.startswith("human."):
             return "pedestrian.moving" if speed > 0.1 else "pedestrian.standing"
-        if self.category == "vehicle.bicycle":
-            return "cycle.with_rider" if self.kind == "cyclist" else "cycle.without_rider"
+        if self.category in ("vehicle.bicycle", "vehicle.motorcycle"):
+            return "cycle.without_rider" if self.kind == "parked" else "cycle.with_rider"
         if self.kind == "parked":
             return "vehicle.parked"
         return "vehicle.moving" if speed > 0.2 else "vehicle.stopped"
 
 
-def vehicle_mesh(rng: np.random.Generator, large_share: float) -> tuple[str, Mesh]:
-    """Category and mesh of a random motor vehicle; ``large_share`` of them are buses and trucks."""
-    if rng.random() >= large_share:
-        return "vehicle.car", car(rng)
-    if rng.random() < 0.5:
-        return "vehicle.bus.rigid", bus(rng)
-    return "vehicle.truck", truck(rng)
+class Cast:
+    """Meshes of random road users. A scene holds a limited number of each kind; more are repainted ones."""
+
+    CARS, WALKERS, CYCLISTS = 14, 16, 5
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._cars: list[Mesh] = []
+        self._people: dict[bool, list[tuple[str, Poses]]] = {True: [], False: []}
+        self._cyclists: list[Poses] = []
+
+    def car(self) -> Mesh:
+        rng = self.rng
+        if len(self._cars) < self.CARS:
+            self._cars.append(car(rng))
+            return self._cars[-1]
+        mesh = self._cars[int(rng.integers(self.CARS))]
+        painted = (mesh.material == Material.PAINT) | (mesh.material == Material.GREENHOUSE)
+        paint = np.array(PAINTS[int(rng.integers(len(PAINTS)))]) * rng.uniform(0.85, 1.1)
+        color = np.where(painted[:, None], paint.astype(np.float32), mesh.color)
+        return replace(mesh, color=color)
+
+    def vehicle(self, large_share: float, two_wheels: float = 0.06) -> tuple[str, Mesh]:
+        """Category and mesh of a motor vehicle under way.
+
+        Args:
+            large_share: share of buses and trucks; two_wheels: of motorcycles.
+        """
+        rng = self.rng
+        pick = rng.random()
+        if pick < two_wheels:
+            return "vehicle.motorcycle", motorcycle(rng, Look.random(rng))
+        if pick < 1 - large_share:
+            return "vehicle.car", self.car()
+        if rng.random() < 0.5:
+            return "vehicle.bus.rigid", bus(rng)
+        return "vehicle.truck", truck(rng)
+
+    def person(self, walking: bool) -> tuple[str, Poses]:
+        """Category and poses of a person."""
+        rng, people = self.rng, self._people[walking]
+        if len(people) < self.WALKERS:
+            people.append(pedestrian_meshes(rng, walking))
+            return people[-1]
+        category, poses = people[int(rng.integers(self.WALKERS))]
+        return category, poses.shared()
+
+    def cyclist(self) -> Poses:
+        rng = self.rng
+        if len(self._cyclists) < self.CYCLISTS:
+            self._cyclists.append(cyclist_meshes(rng))
+            return self._cyclists[-1]
+        return self._cyclists[int(rng.integers(self.CYCLISTS))].shared()
+
+
+def length_of(mesh: Mesh) -> float:
+    """Extent along x, metres."""
+    low, high = mesh.bounds()
+    return float(high[0] - low[0])
 
 
 def pedestrian_meshes(rng: np.random.Generator, walking: bool) -> tuple[str, Poses]:

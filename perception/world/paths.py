@@ -53,14 +53,20 @@ def _distinct(points: np.ndarray) -> np.ndarray:
     return points[np.concatenate([[True], np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-3])]
 
 
-def path(points: np.ndarray, s0: float = 0.0) -> Curve:
-    """A curve through ``(N, 2)`` points, its ``s`` starting at ``s0``; repeated points are dropped."""
-    points = _distinct(points)
-    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    even = np.arange(0.0, s[-1] + STEP_M / 2, STEP_M)
+def path(points: np.ndarray, s: np.ndarray | None = None) -> Curve:
+    """A curve through ``(N, 2)`` points.
+
+    Args:
+        s: ``(N,)`` what the curve's ``s`` is at the points; by default the distance from the first.
+    """
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    s = length if s is None else s
+    keep = np.concatenate([[True], np.diff(length) > 1e-3])
+    points, s = points[keep], s[keep]
+    even = np.arange(s[0], s[-1], STEP_M)
     x, y = np.interp(even, s, points[:, 0]), np.interp(even, s, points[:, 1])
     heading = np.unwrap(np.arctan2(np.gradient(y), np.gradient(x)))
-    return Curve(even + s0, x, y, heading, np.gradient(heading, STEP_M))
+    return Curve(even, x, y, heading, np.gradient(heading, STEP_M))
 
 
 def with_heading(points: np.ndarray) -> np.ndarray:

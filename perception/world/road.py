@@ -6,12 +6,14 @@ growing s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 STEP_M = 0.5
 """Spacing of the samples of the centre line."""
+THEMES = ("plain", "roadworks", "plain", "delivery")
+"""What goes on where the ego starts, by scene index."""
 MARK_STEP_M = 0.25
 """Spacing of the tables that say where markings are interrupted."""
 
@@ -161,6 +163,16 @@ class Road(Curve):
         """d of a lane's middle; lane 0 is next to the centre."""
         return self.offset(side, (lane + 0.5) * self.section(side).lane_width)
 
+    def locate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(N,)`` s and d of ``(N, 2)`` global points near the road."""
+        s = np.interp(points[:, 0], self.x, self.s)
+        for _ in range(10):
+            heading, offset = self.heading_at(s), points - Curve.points(self, s, 0.0)
+            along = offset[:, 0] * np.cos(heading) + offset[:, 1] * np.sin(heading)
+            d = offset[:, 1] * np.cos(heading) - offset[:, 0] * np.sin(heading)
+            s = np.clip(s + along / np.maximum(1 - self.curvature_at(s) * d, 0.3), 0.0, self.length)
+        return s, d
+
     def samples(self, s0: float, s1: float) -> np.ndarray:
         """Where the edges of a stretch have their corners: its ends and every 2 m between."""
         return np.unique(np.concatenate([[s0, s1], np.arange(np.ceil(s0 / 2) * 2, s1, 2.0)]))
@@ -243,11 +255,12 @@ def center_line(rng: np.random.Generator, length_m: float, bend: float) -> tuple
     return s, x, y, heading_at, curvature
 
 
-def make_road(rng: np.random.Generator, length_m: float, district: str, start_s: float) -> Road:
+def make_road(rng: np.random.Generator, length_m: float, district: str, start_s: float, theme: str = "plain") -> Road:
     """A random road of a district (``downtown``, ``residential``, ``avenue`` or ``industrial``).
 
     Args:
         start_s: where the ego starts; no junction lies right there.
+        theme: what goes on beside the road there, see :data:`THEMES`.
     """
     bend = {"downtown": 0.35, "residential": 1.0, "avenue": 0.7, "industrial": 0.45}[district] * rng.uniform(0.3, 1.3)
     s, x, y, heading, curvature = center_line(rng, length_m, bend)
@@ -274,6 +287,9 @@ def make_road(rng: np.random.Generator, length_m: float, district: str, start_s:
     road = Road(
         s, x, y, heading, curvature, section(own_lanes), section(far_lanes), median, int(rng.choice([-1, -1, 1]))
     )
+    if theme != "plain":  # room for it at the kerb
+        road.own = replace(road.own, parking_width=3.1 if theme == "roadworks" else 2.8)
+    clear = (16.0, 16.0) if theme == "plain" else (12.0, 48.0)
     position = rng.uniform(34, 60)
     while position < length_m - 40:
         carpark = bool(rng.random() < (0.1 if district == "downtown" else 0.26))
@@ -284,13 +300,15 @@ def make_road(rng: np.random.Generator, length_m: float, district: str, start_s:
         width = 3.0 if carpark else float(rng.uniform(2.9, 3.7))
         corner = float(rng.uniform(2.0, 2.6) if carpark else rng.uniform(2.8, 4.2))
         junction = Junction(float(position), width, sides, bool(signalled), corner, carpark)
-        if abs(position - start_s) < 16 + junction.reach:  # the ego starts on a plain stretch
-            position += 30
+        if -clear[0] < position - start_s - junction.reach < clear[1] or (
+            -clear[0] < position - start_s + junction.reach < clear[1]
+        ):  # the ego starts on a plain stretch
+            position += 24
             continue
         road.junctions.append(junction)
         if signalled:
             road.crossings += [position - junction.crossing_offset, position + junction.crossing_offset]
-        elif rng.random() < 0.4 and abs(position - junction.crossing_offset - start_s) > 12:
+        elif rng.random() < 0.4 and not -8 < position - junction.crossing_offset - start_s < clear[1]:
             road.crossings.append(position - junction.crossing_offset)
         position += rng.uniform(55, 120)
     return road

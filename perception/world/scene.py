@@ -18,7 +18,7 @@ from perception.world.map_layers import MapLayers
 from perception.world.mesh import Mesh, merge
 from perception.world.motion import LEAD_IN_S, STEP_S, Track
 from perception.world.network import Network
-from perception.world.road import Road, make_road
+from perception.world.road import THEMES, Road, make_road
 from perception.world.signals import Phases, Signal, place_signals
 from perception.world.sky import WEATHERS, Daylight
 from perception.world.traffic import TrafficBuilder
@@ -137,11 +137,12 @@ def build_scene(
     greenery = float(rng.uniform(0.1, 1.0) if district != "downtown" else rng.uniform(0.0, 0.7))
     start = 100.0
     length = start + max(21.0 * duration_s, 0.0 if pace is None else float(pace.sum()) * STEP_S) + 190.0
-    road = make_road(scene_rng(seed, index, 1), length, district, start)
+    theme = THEMES[index % len(THEMES)]
+    road = make_road(scene_rng(seed, index, 1), length, district, start, theme)
     _recenter(road)
     network = Network(road, scene_rng(seed, index, 6))
     signals = place_signals(network)
-    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace)
+    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace, theme)
     traffic = traffic_builder.build()
     layout = LayoutBuilder(scene_rng(seed, index, 3), network, signals, district, greenery)
     meshes, facades = layout.build()
@@ -174,7 +175,7 @@ def build_scene(
         style,
         network,
         signals,
-        {s: Phases(((-9.0, to),) if to > 0 else ()) for s, to in traffic_builder.red.items()},
+        traffic.phases,
     )
 
 

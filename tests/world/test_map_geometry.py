@@ -12,7 +12,7 @@ from perception.world.mesh import Mesh
 from perception.world.raycast import Caster
 from perception.world.scene import Scene
 
-PLACES = ((3, 0), (3, 1), (5, 2), (11, 3))
+PLACES = ((3, 1), (3, 7), (11, 3))
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=lambda place: f"{place[0]}-{place[1]}")

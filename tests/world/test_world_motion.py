@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.world.motion import LATERAL_LIMIT_MPS2, STEP_S, Driver, Light, Track, follow, steady
+from perception.world.following import LATERAL_LIMIT_MPS2, Driver, GiveWay, Lane, SpeedLimit, Stop, simulate
+from perception.world.motion import STEP_S, Track, steady
 from perception.world.network import Network
-from perception.world.road import Road, center_line, make_road
-
-STRAIGHT = (np.array([0.0, 1e4]), np.zeros(2))
+from perception.world.paths import path, turn
+from perception.world.road import Curve, Road, center_line, make_road
 
 
 def history(driver: Driver) -> tuple[np.ndarray, np.ndarray]:
@@ -50,19 +50,23 @@ def test_road_places_lie_at_their_offset_square_to_the_road(district: str) -> No
 
 def test_a_free_driver_reaches_the_desired_speed_and_slows_for_bends() -> None:
     driver = Driver(0.0, 0.0, 4.5, 14.0)
-    follow([driver], [], STRAIGHT, 0.0, 40.0)
+    simulate([driver], 0.0, 40.0)
     assert driver.v == pytest.approx(14.0, rel=0.02)
     radius = 40.0
-    bend = (np.array([0.0, 150.0, 160.0, 1e4]), np.array([0.0, 0.0, 1 / radius, 1 / radius]))
-    driver = Driver(0.0, 14.0, 4.5, 14.0)
-    follow([driver], [], bend, 0.0, 40.0)
+    radius = 40.0
+    angle = np.arange(0, 2.5, 0.01)
+    arc = radius * np.stack([np.sin(angle), 1 - np.cos(angle)], axis=1)
+    bend = path(np.concatenate([np.stack([np.arange(-150.0, 0, 0.5), np.zeros(300)], axis=1), arc]))
+    driver = Driver(0.0, 14.0, 4.5, 14.0, SpeedLimit(bend))
+    simulate([driver], 0.0, 24.0)
     s, v = history(driver)
-    assert v[s > 200].max() ** 2 / radius <= LATERAL_LIMIT_MPS2 * 1.05
+    assert s[-1] > 200
+    assert v[(s > 151) & (s < 235)].max() ** 2 / radius <= LATERAL_LIMIT_MPS2 * 1.05
 
 
 def test_a_driver_stops_at_the_line_while_it_is_red_and_then_goes() -> None:
-    driver = Driver(0.0, 13.0, 4.5, 14.0)
-    follow([driver], [Light(120.0, 0.0, 25.0)], STRAIGHT, 0.0, 40.0)
+    driver = Driver(0.0, 13.0, 4.5, 14.0, stops=[Stop(120.0, [(0.0, 25.0)])])
+    simulate([driver], 0.0, 40.0)
     s, v = history(driver)
     time = np.arange(len(s)) * STEP_S
     front = s + 4.5 / 2
@@ -76,14 +80,15 @@ def test_a_driver_stops_at_the_line_while_it_is_red_and_then_goes() -> None:
 @given(seed=st.integers(0, 10_000))
 def test_followers_never_touch_and_never_brake_beyond_physics(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    drivers, s = [], 200.0
+    drivers, s, lane = [], 200.0, Lane()
     for _ in range(6):
         v = float(rng.uniform(0, 12))
         if drivers:
             # No driver can avoid a car that it starts too close to: leave room to react and to brake at 3 m/s2.
             s -= 4.5 + 4 + v * 1.5 + max(0.0, v**2 - drivers[-1].v ** 2) / 6 + rng.exponential(15)
-        drivers.append(Driver(s, v, 4.5, float(rng.uniform(8, 18))))
-    follow(drivers, [Light(260.0, 0.0, 8.0)], STRAIGHT, 0.0, 25.0)
+        drivers.append(Driver(s, v, 4.5, float(rng.uniform(8, 18)), stops=[Stop(260.0, [(0.0, 8.0)])]))
+        lane.join(drivers[-1])
+    simulate(drivers, 0.0, 25.0)
     for ahead, behind in itertools.pairwise(drivers):
         gap = history(ahead)[0] - history(behind)[0] - 4.5
         assert gap.min() > 0.2
@@ -95,8 +100,8 @@ def test_followers_never_touch_and_never_brake_beyond_physics(seed: int) -> None
 
 
 def test_a_track_s_rate_is_the_derivative_of_its_place() -> None:
-    driver = Driver(0.0, 5.0, 4.5, 15.0)
-    follow([driver], [Light(90.0, 0.0, 8.0)], STRAIGHT, -1.0, 12.0)
+    driver = Driver(0.0, 5.0, 4.5, 15.0, stops=[Stop(90.0, [(-1.0, 8.0)])])
+    simulate([driver], -1.0, 12.0)
     s, v = history(driver)
     track = Track(-1.0, s, v, d=-2.0, sway=0.1)
     road = make_road(np.random.default_rng(1), 350.0, "residential", 70.0)
@@ -105,3 +110,60 @@ def test_a_track_s_rate_is_the_derivative_of_its_place() -> None:
         assert track.place(road, time_s)[2] == pytest.approx((after - before) / 2e-3, abs=0.06)
     s, v = steady(10.0, -1.5, -1.0, 5.0)
     assert Track(-1.0, s, v, d=0.0).along(2.0)[0] == pytest.approx(10.0 - 3.0)
+
+
+def test_places_at_many_times_are_those_at_each() -> None:
+    road = make_road(np.random.default_rng(1), 350.0, "residential", 70.0)
+    s, v = steady(30.0, 9.0, -1.0, 9.0)
+    way = path(turn(np.zeros(2), 0.0, np.array([60.0, 50.0]), np.pi / 2), None)
+    times = np.linspace(0, 8, 30)
+    for track in (Track(-1.0, s, v, d=2.0, sway=0.2), Track(-1.0, s, v, d=0.0, way=way)):
+        places, yaws, there = track.places(road, times)
+        for k, time_s in enumerate(times):
+            place, yaw, velocity = track.place(road, float(time_s))
+            assert places[k] == pytest.approx(place)
+            assert yaws[k] == pytest.approx(yaw)
+            assert there[k] == track.present(road, float(time_s))
+            if there[k]:
+                later, before = (track.place(road, float(time_s) + h)[0] for h in (1e-3, -1e-3))
+                assert velocity == pytest.approx((later - before) / 2e-3, abs=0.3)
+
+
+def test_one_who_gives_way_waits_for_a_gap_and_then_goes() -> None:
+    lane, own = Lane(), Lane()
+    others = [Driver(float(s), 10.0, 4.5, 10.0) for s in (60, 30, 0, -30, -110)]
+    for other in others:
+        lane.join(other)
+    waiting = Driver(-30.0, 5.0, 4.5, 8.0, stops=[GiveWay(0.0, [(lane, 95.0, 105.0)], 4.0)])
+    own.join(waiting)
+    simulate([*others, waiting], 0.0, 30.0)
+    s, v = history(waiting)
+    time = np.arange(len(s)) * STEP_S
+    inside = (s + 2.25 > 0.5) & (s - 2.25 < 10)
+    assert s[-1] > 20
+    assert v[(time > 6) & (s < 0)].min() < 0.3
+    for other in others:
+        there = (history(other)[0] + 2.25 > 95) & (history(other)[0] - 2.25 < 105)
+        assert not (there & inside).any()
+
+
+@pytest.mark.parametrize(
+    ("end", "heading"), [((20.0, 15.0), np.pi / 2), ((20.0, -9.0), -np.pi / 2), ((30.0, 3.0), 0.0)]
+)
+def test_a_turn_leaves_and_arrives_in_the_right_direction(end: tuple[float, float], heading: float) -> None:
+    points = turn(np.zeros(2), 0.0, np.array(end), heading)
+    line: Curve = path(points)
+    assert points[0] == pytest.approx([0, 0])
+    assert points[-1] == pytest.approx(end)
+    assert line.heading_at(0.2) == pytest.approx(0.0, abs=0.05)
+    assert line.heading_at(line.length - 0.2) == pytest.approx(heading, abs=0.1)
+    assert np.abs(np.diff(line.heading)).max() < 0.12
+
+
+def test_places_on_a_road_are_found_again() -> None:
+    road = make_road(np.random.default_rng(4), 350.0, "residential", 70.0)
+    rng = np.random.default_rng(0)
+    s, d = rng.uniform(5, 345, 200), rng.uniform(-25, 25, 200)
+    found_s, found_d = road.locate(road.points(s, d))
+    assert found_s == pytest.approx(s, abs=0.02)
+    assert found_d == pytest.approx(d, abs=0.02)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+
+from perception.geometry.frames import apply, inverse
+from perception.taxonomy import NUSCENES_DETECTION, NUSCENES_TO_DETECTION
+from perception.world import build_scene, scan_lidar
+from perception.world.actors import Actor
+from perception.world.lidar import EGO_FROM_LIDAR
+from perception.world.scene import Scene
+from perception.world.tables import MINI_SCENES, MINI_VAL
+from perception.world.traffic import EGO_CENTER_M, EGO_LENGTH_M
+
+PLACES = ((0, 0), (3, 1), (8, 2), (21, 7))
+DURATION_S = 6.0
+
+
+@pytest.fixture(scope="module", params=PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
+def scene(request: pytest.FixtureRequest) -> Scene:
+    return build_scene(*request.param, DURATION_S)
+
+
+def rectangle(center: np.ndarray, size: tuple[float, ...], yaw: float) -> shapely.Polygon:
+    corners = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) * np.array(size[:2]) / 2
+    rotation = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    return shapely.Polygon(corners @ rotation.T + center[:2])
+
+
+def outlines(scene: Scene, actors: list[Actor], time_s: float) -> list[shapely.Polygon]:
+    boxes = [scene.box(actor, time_s) for actor in actors]
+    return [rectangle(box.center, box.size, box.yaw) for box in boxes]
+
+
+def test_no_boxes_of_moving_actors_overlap(scene: Scene) -> None:
+    for time_s in np.arange(0.0, DURATION_S + 0.01, 0.17):
+        actors = scene.present(float(time_s))
+        shapes = outlines(scene, actors, float(time_s))
+        pose = scene.global_from_ego(float(time_s))
+        yaw = np.arctan2(pose[1, 0], pose[0, 0])
+        ego = rectangle(pose[:2, 3] + EGO_CENTER_M * pose[:2, 0], (EGO_LENGTH_M, 1.75), yaw)
+        tree = shapely.STRtree([*shapes, ego])
+        for a, b in tree.query(shapes, predicate="intersects").T:
+            moving = actors[a].track is not None or b == len(shapes) or actors[b].track is not None
+            assert a == b or not moving, (time_s, actors[a].category, actors[min(b, len(actors) - 1)].category)
+
+
+def test_actors_are_numbered_by_their_place_in_the_list(scene: Scene) -> None:
+    assert [actor.instance for actor in scene.actors] == list(range(1, len(scene.actors) + 1))
+    assert {int(actor.mesh(0.0).instance[0]) for actor in scene.actors[:5]} == {1, 2, 3, 4, 5}
+    known = set(np.unique(scene.static.instance)) - {0}
+    assert known == {actor.instance for actor in scene.actors if actor.track is None}
+
+
+def test_vehicles_keep_to_what_is_drivable(scene: Scene) -> None:
+    area = shapely.union_all([shapely.Polygon(p.exterior, p.holes) for p in scene.map_layers().drivable_area])
+    shapely.prepare(area)
+    for time_s in (0.5, 3.0, 5.5):
+        movers = [actor for actor in scene.present(time_s) if actor.kind == "vehicle"]
+        for actor, shape in zip(movers, outlines(scene, movers, time_s), strict=True):
+            assert area.covers(shape.buffer(-0.3)), (actor.category, actor.instance, time_s)
+
+
+def test_nobody_runs_a_red_light(scene: Scene) -> None:
+    """No front crosses a stop line between the beginning of red and its end."""
+    road = scene.road
+    lines = []
+    for junction in road.junctions:
+        if junction.signalled:
+            for direction in (1, -1):
+                lines.append((junction.s - direction * (junction.stop_offset - 0.4), direction, junction.s))
+    times = np.arange(0.1, DURATION_S, 0.1)
+    for actor in scene.actors:
+        if actor.track is None or actor.track.way is not None or actor.kind != "vehicle":
+            continue
+        direction = 1 if actor.track.yaw == 0 else -1
+        for line, onward, s in lines:
+            for time_s in times if onward == direction else ():
+                before, after = (
+                    (actor.track.along(float(t))[0] - line) * onward + actor.size[0] / 2 for t in (time_s - 0.1, time_s)
+                )
+                if before < 0 <= after:
+                    assert (
+                        scene.phases[s].state(True, float(time_s)) != "red"
+                        or scene.phases[s].state(True, float(time_s) - 1.5) != "red"
+                    ), (actor.instance, time_s)
+
+
+def test_somebody_turns_somewhere() -> None:
+    """Over a few scenes, vehicles leave the main road and others come out of side roads."""
+    left = joined = 0
+    for index in range(4):
+        scene = build_scene(2, index, 10.0)
+        for actor in scene.actors:
+            if actor.track is not None and actor.track.way is not None:
+                times = np.array([0.0, 10.0])
+                places, yaws, _ = actor.track.places(scene.road, times)
+                beside = np.abs(scene.road.locate(places)[1]) > 14
+                turned = abs(np.sin(yaws[1] - yaws[0])) > 0.7
+                left += bool(turned and beside[1])
+                joined += bool(turned and not beside[1])
+    assert left >= 2
+    assert joined >= 1
+
+
+def seen_classes(seed: int, index: int) -> set[str]:
+    """Detection classes with LiDAR points within 50 m of the ego at some keyframe."""
+    scene, seen = build_scene(seed, index, 3.0), set()
+    for time_s in (0.0, 1.5, 3.0):
+        scan = scan_lidar(scene, time_s)
+        ego_from_global = inverse(scene.global_from_ego(time_s))
+        for number in np.unique(scan.instance[scan.instance > 0]):
+            actor = scene.actors[number - 1]
+            center = apply(ego_from_global, scene.box(actor, time_s).center[None])[0]
+            if np.hypot(*center[:2]) < 50 and (scan.instance == number).sum() >= 2:
+                seen.add(NUSCENES_TO_DETECTION[actor.category])
+    assert EGO_FROM_LIDAR.shape == (4, 4)
+    return seen
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_validation_scenes_show_all_ten_classes(seed: int) -> None:
+    indices = [MINI_SCENES.index(name) for name in MINI_VAL]
+    assert set().union(*(seen_classes(seed, index) for index in indices)) == set(NUSCENES_DETECTION)
+
+
+def test_attributes_are_those_of_the_categories() -> None:
+    scene = build_scene(0, 1, 1.0)
+    allowed = {"movable_object": {""}, "human": {"pedestrian.moving", "pedestrian.standing"},
+               "vehicle": {"vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider",
+                           "cycle.without_rider"}}  # fmt: skip
+    for actor in scene.actors:
+        attribute = actor.attribute(scene.road, 0.5)
+        assert attribute in allowed[actor.category.split(".")[0]]
+        assert attribute.startswith("cycle") == (actor.category in ("vehicle.bicycle", "vehicle.motorcycle"))
