@@ -21,6 +21,7 @@ COMMANDS = {
     "models": "list the models that can be built",
     "drive": "run a model over a source in the real-time loop and write a report",
     "calibrate": "measure how long each plan takes on this device",
+    "check": "find what is broken in a data set, so that training leaves it out",
     "bench": "side-by-side timings with ratios",
 }
 SUBCOMMANDS = {
@@ -43,7 +44,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, or 2 for bad input."""
+    """Run one command. Returns 0, 1 where a check found something, or 2 for bad input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             run_lightning(name, rest)
         else:
-            _run(name, rest)
+            return _run(name, rest)
     except (ValueError, OSError, ImportError) as error:
         if debug:
             traceback.print_exc()
@@ -85,8 +86,9 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _run(name: str, arguments: list[str]) -> None:
-    """Parse by the signature of ``perception.commands.<name>.main`` and print what it returns."""
+def _run(name: str, arguments: list[str]) -> int:
+    """Parse by the signature of ``perception.commands.<name>.main``, print what it returns, and give the exit code that
+    the command's ``exit_code`` makes of it, where it has one."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     description = COMMANDS[name]
@@ -107,3 +109,4 @@ def _run(name: str, arguments: list[str]) -> None:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
         command.show(result)
+    return int(command.exit_code(result)) if hasattr(command, "exit_code") else 0

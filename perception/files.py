@@ -46,10 +46,13 @@ def inside(root: str | Path, relative: str | Path) -> Path:
     """``root / relative``, resolved.
 
     Raises:
-        InputError: if the result lies outside ``root``.
+        InputError: if the result lies outside ``root``, or cannot be followed.
     """
     root = Path(root).resolve()
-    path = (root / relative).resolve()
+    try:
+        path = (root / relative).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names that are too long or hold a zero
+        raise InputError(f"path {str(relative)!r} cannot be followed: {error}") from error
     if not path.is_relative_to(root):
         raise InputError(f"path {str(relative)!r} leads outside the data folder {root}")
     return path

@@ -160,7 +160,9 @@ def check_class_path(class_path: str) -> None:
 def _argument_errors() -> Iterator[None]:
     try:
         yield
-    except InputError:
+    except InputError as error:
+        if (said := worker_cause(str(error))) is not None:
+            raise InputError(said) from error
         raise
     except (jsonargparse.ArgumentError, ValueError) as error:
         raise InputError(root_cause(str(error))) from error
@@ -176,6 +178,17 @@ def root_cause(message: str) -> str:
     while found := re.search(r"Errors: - (.*?) - Expected a <class 'NoneType'>", text):
         text = found[1]
     return re.sub(r"^Problem with given class_path '[^']*': ", "", text)
+
+
+def worker_cause(message: str) -> str | None:
+    """What an error of a loader process said, out of the traceback that it comes with; ``None`` for other errors.
+
+    >>> worker_cause("Caught InputError in DataLoader worker process 0.\\n ... InputError: cut off\\n")
+    'cut off'
+    """
+    if not re.match(r"Caught \w+ in DataLoader worker process", message):
+        return None
+    return " ".join(message.rpartition("InputError: ")[2].split())
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ class CamVidDataModule(DrivingDataModule):
         root: folder of :class:`CamVidDataset`.
         hold_out: prefix of a training sequence to validate on, such as ``0006R0``.
         test_split: split that ``test`` and ``predict`` read.
+        quarantine: ``auto`` leaves out what ``quarantine.json`` of the data folder lists, as ``perception check``
+            writes it; a path names another list; ``off`` leaves nothing out.
         options: of :class:`DrivingDataModule`.
     """
 
@@ -30,6 +32,7 @@ class CamVidDataModule(DrivingDataModule):
         root: str,
         hold_out: str | None = None,
         test_split: str = "val",
+        quarantine: str = "auto",
         size: list[int] | None = None,
         **options: Any,
     ) -> None:
@@ -37,11 +40,12 @@ class CamVidDataModule(DrivingDataModule):
         self.root = Path(root)
         self.hold_out = hold_out
         self.test_split = test_split
+        self.quarantine = quarantine
 
     def build_dataset(self, stage: str) -> CamVidDataset:
         held = [self.hold_out] if self.hold_out else None
         if stage == "train":
-            return CamVidDataset(self.root, "train", exclude=held)
+            return CamVidDataset(self.root, "train", exclude=held, quarantine=self.quarantine)
         if stage == "val" and held:
-            return CamVidDataset(self.root, "train", sequences=held)
-        return CamVidDataset(self.root, "val" if stage == "val" else self.test_split)
+            return CamVidDataset(self.root, "train", sequences=held, quarantine=self.quarantine)
+        return CamVidDataset(self.root, "val" if stage == "val" else self.test_split, quarantine=self.quarantine)

@@ -15,6 +15,7 @@ import torch
 from scipy import ndimage
 from torch.utils.data import Dataset
 
+from perception.datasets.quarantine import AUTO, open_quarantine, remedy, say_left_out
 from perception.errors import InputError
 from perception.files import inside, read_image, read_labels, require_dir
 from perception.taxonomy import CAMVID
@@ -56,6 +57,7 @@ class CamVidDataset(Dataset[Sample]):
         transform: applied to each :class:`Sample`.
         sequences: keep only frames whose name starts with one of these, such as ``["0006R0"]``.
         exclude: leave out frames whose name starts with one of these.
+        quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
 
     Raises:
         InputError: for a missing folder, an empty split, or (when read) a bad image or label.
@@ -70,6 +72,7 @@ class CamVidDataset(Dataset[Sample]):
         transform: Callable[[Sample], Sample] | None = None,
         sequences: list[str] | None = None,
         exclude: list[str] | None = None,
+        quarantine: str = AUTO,
     ) -> None:
         self.root = require_dir(root, "CamVid folder")
         self.split = split
@@ -85,6 +88,10 @@ class CamVidDataset(Dataset[Sample]):
             names = [name for name in names if name.startswith(tuple(sequences))]
         if exclude is not None:
             names = [name for name in names if not name.startswith(tuple(exclude))]
+        left_out = open_quarantine(self.root, quarantine)
+        if left_out.path is not None and (count := len(left_out.of(split) & set(names))):
+            names = [name for name in names if name not in left_out.of(split)]
+            say_left_out(left_out.path, count)
         if not names:
             raise InputError(f"CamVid split {split!r} of {self.root} has no frames (sequences={sequences})")
         self.names = names
@@ -93,8 +100,18 @@ class CamVidDataset(Dataset[Sample]):
         return len(self.names)
 
     def read(self, index: int) -> Sample:
-        """The sample before the transform; its image is uint8."""
+        """The sample before the transform; its image is uint8.
+
+        Raises:
+            InputError: for a broken file; it names the file, the frame and what to do.
+        """
         name = self.names[index]
+        try:
+            return self._read(name)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{error} (frame {name} of {self.split}); {remedy(self.root)}") from error
+
+    def _read(self, name: str) -> Sample:
         image = read_image(inside(self.root, f"{self.split}/{name}.png"))
         path = inside(self.root, f"{self.split}annot/{name}.png")
         labels = read_labels(path)

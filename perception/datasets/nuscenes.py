@@ -18,7 +18,7 @@ from perception.datasets.nuscenes_boxes import projected_boxes
 from perception.datasets.nuscenes_instances import instance_boxes
 from perception.datasets.nuscenes_labels import LabelSources, MaskLabeller
 from perception.datasets.nuscenes_tables import Frame
-from perception.datasets.quarantine import AUTO
+from perception.datasets.quarantine import AUTO, remedy
 from perception.errors import InputError
 from perception.files import inside, read_image, read_labels
 from perception.taxonomy import get_label_set
@@ -106,9 +106,7 @@ class NuScenesDataset(Dataset[Sample]):
             return self._read(frame)
         except (ValueError, KeyError, OSError) as error:
             what = f"no record has token {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(
-                f"{what} (sample_data {frame.token}, {frame.filename}); {nuscenes_tables.remedy(self.root)}"
-            ) from error
+            raise InputError(f"{what} (sample_data {frame.token}, {frame.filename}); {remedy(self.root)}") from error
 
     def _read(self, frame: Frame) -> Sample:
         path = inside(self.root, frame.filename)

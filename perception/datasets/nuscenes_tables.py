@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from perception.datasets.quarantine import AUTO, open_quarantine, say_left_out
+from perception.datasets.quarantine import AUTO, open_quarantine, remedy, say_left_out
 from perception.errors import InputError, require
 from perception.files import require_dir
 from perception.geometry.frames import transform
@@ -82,11 +82,6 @@ def open_tables(root: str | Path, version: str, quarantine: str = AUTO) -> Any:
     if left_out.path is not None and tables.left_out:
         say_left_out(left_out.path, tables.left_out)
     return tables
-
-
-def remedy(root: str | Path) -> str:
-    """What helps against broken data."""
-    return f"perception check {root} finds broken records and lists them in quarantine.json, to be left out"
 
 
 def split_scenes(tables: Any, split: str, split_file: str | Path | None = None) -> list[str]:

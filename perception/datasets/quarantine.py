@@ -29,6 +29,7 @@ class Broken:
         reason: what is wrong, in words.
         channel: sensor that measured it, "" where it is not a measurement.
         file: relative to the data folder, "" where no file is concerned.
+        leave_out: whether the record cannot be used; a wrong count, say, harms nobody.
     """
 
     check: str
@@ -37,6 +38,7 @@ class Broken:
     reason: str
     channel: str = ""
     file: str = ""
+    leave_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read_quarantine(path: str | Path) -> Quarantine:
             raise ValueError(f"kind {content['kind']!r}")
         tokens: dict[str, set[str]] = {}
         for row in content["records"]:
-            if row["token"]:
+            if row["token"] and row.get("leave_out", True):
                 tokens.setdefault(str(row["table"]), set()).add(str(row["token"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -108,10 +110,16 @@ def write_quarantine(path: str | Path, data_format: str, broken: Iterable[Broken
         key = (item.table, item.token, "" if item.token else item.file)
         if key in records:
             records[key]["reason"] += f"; {item.reason}"
+            records[key]["leave_out"] |= item.leave_out
         else:
             records[key] = asdict(item)
     write_json(path, {"kind": KIND, "format": data_format, "records": list(records.values())})
     return len(records)
+
+
+def remedy(root: str | Path) -> str:
+    """What helps against broken data."""
+    return f"perception check {root} finds broken records and lists them in {FILE_NAME}, to be left out"
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,1 @@
+"""Whether a data set is whole: tables, links, files and values."""
