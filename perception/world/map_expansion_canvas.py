@@ -12,7 +12,7 @@ CANVASES = {
     "singapore-hollandvillage": (2808.3, 2922.9),
 }
 """Width and height of each location's canvas in metres; the official map reader has the same numbers written in it."""
-GAP_M = 40
+GAP_M = 20
 """Free ground around a scene's drivable area."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from perception import __version__
+from perception.console import warn
 from perception.errors import InputError
 from perception.files import read_labels, write_json, write_png
 from perception.world.record import KEYFRAME_HZ, Recording
@@ -63,9 +64,13 @@ class Staging:
             self._begin(arguments, overwrite)
             try:
                 yield
-            finally:
-                if not any(self.scenes.glob("*.json")):
+            except BaseException:
+                finished = len(list(self.scenes.glob("*.json")))
+                if finished:
+                    warn(f"{finished} finished scenes are kept in {self.root}; the same command goes on from there")
+                else:
                     shutil.rmtree(self.root, ignore_errors=True)
+                raise
         finally:
             os.close(lock)
 

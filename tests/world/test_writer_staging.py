@@ -71,13 +71,14 @@ def _write_until(out: Path, stop_at: int, error: BaseException, monkeypatch: pyt
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.usefixtures("drawn")
-def test_it_goes_on_where_it_stopped(error: BaseException, tmp_path: Path, monkeypatch) -> None:
+def test_it_goes_on_where_it_stopped(error: BaseException, tmp_path: Path, monkeypatch, capsys) -> None:
     write_dataset(tmp_path / "whole" / "data", workers=1, **OPTIONS)
     whole = _digest(tmp_path / "whole" / "data")
     assert [path.name for path in (tmp_path / "whole").iterdir()] == ["data"]
     assert len(whole) > 20
     out = tmp_path / "stopped" / "data"
     assert _write_until(out, 1, error, monkeypatch) == [0, 1]
+    assert "1 finished scenes are kept in" in capsys.readouterr().err.replace("\n", " ")
     assert not out.exists()
     assert _write_until(out, 99, error, monkeypatch) == [1, 2]
     assert _digest(out) == whole
@@ -121,7 +122,7 @@ def test_maps_may_change_when_it_goes_on(tmp_path: Path, monkeypatch) -> None:
 
     out = tmp_path / "data"
     with monkeypatch.context() as patch:
-        patch.setattr(map_expansion_canvas, "CANVASES", dict.fromkeys(map_expansion_canvas.CANVASES, (2979.5, 100.0)))
+        patch.setattr(map_expansion_canvas, "CANVASES", dict.fromkeys(map_expansion_canvas.CANVASES, (2979.5, 60.0)))
         with pytest.raises(InputError, match=r"3 scenes do not fit.*take the first 0.*--maps off"):
             write_dataset(out, workers=1, maps="on", **OPTIONS)
     result = write_dataset(out, workers=1, maps="off", **OPTIONS)
