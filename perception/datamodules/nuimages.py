@@ -19,6 +19,7 @@ class NuImagesDataModule(DrivingDataModule):
             reads the test version. Where training and validation name the same version, such as ``v1.0-mini``, every
             fifth log of it is held out for validation.
         cameras: channels to read; all by default.
+        quarantine: as in :class:`perception.datamodules.NuScenesDataModule`.
         size: ``[height, width]`` of training crops.
         options: of :class:`DrivingDataModule`.
     """
@@ -32,6 +33,7 @@ class NuImagesDataModule(DrivingDataModule):
         val_version: str = "v1.0-val",
         test_version: str = "v1.0-val",
         cameras: list[str] | None = None,
+        quarantine: str = "auto",
         size: list[int] | None = None,
         **options: Any,
     ) -> None:
@@ -39,10 +41,13 @@ class NuImagesDataModule(DrivingDataModule):
         self.root = Path(root)
         self.versions = {"train": train_version, "val": val_version, "test": test_version, "predict": test_version}
         self.cameras = cameras
+        self.quarantine = quarantine
 
     def build_dataset(self, stage: str) -> NuImagesDataset:
         version, shared = self.versions[stage], self.versions["val"]
         split = "all"
         if self.versions["train"] == shared == version:
             split = "train" if stage == "train" else "val"
-        return NuImagesDataset(self.root, version, split, self.cameras, label_set=self.label_set.name)
+        return NuImagesDataset(
+            self.root, version, split, self.cameras, label_set=self.label_set.name, quarantine=self.quarantine
+        )

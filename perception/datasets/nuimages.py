@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from perception.datasets.nuimages_masks import category_indices, compose_masks
 from perception.datasets.nuimages_tables import NuImagesTables, Row
+from perception.datasets.quarantine import AUTO
 from perception.errors import InputError
 from perception.files import inside, read_image
 from perception.geometry.frames import transform
@@ -44,6 +45,7 @@ class NuImagesDataset(Dataset[Sample]):
         cameras: channels to read; ``None`` reads all.
         transform: applied to each sample.
         label_set: name of the label set that masks and box labels use.
+        quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
 
     Raises:
         InputError: for a folder, table, split, camera or label set that is missing or does not fit. A missing or
@@ -58,11 +60,12 @@ class NuImagesDataset(Dataset[Sample]):
         cameras: Sequence[str] | None = None,
         transform: Callable[[Sample], Sample] | None = None,
         label_set: str = "road_scene",
+        quarantine: str = AUTO,
     ) -> None:
         self.root = Path(root)
         self.label_set = get_label_set(label_set)
         self.transform = transform
-        self.tables = NuImagesTables(self.root, version)
+        self.tables = NuImagesTables(self.root, version, quarantine)
         if split not in SPLITS:
             raise InputError(f"unknown nuImages split {split!r}; use one of {', '.join(SPLITS)}")
         self.rows: list[Row] = self._choose(split, cameras)

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from perception.datasets.quarantine import AUTO, open_quarantine
 from perception.errors import InputError
 from perception.files import require_dir
 
@@ -28,6 +29,7 @@ class NuImagesTables:
     Args:
         root: data folder.
         version: folder of the tables.
+        quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
 
     Attributes:
         keyframes: ``sample_data`` records of camera keyframes, by time.
@@ -40,7 +42,7 @@ class NuImagesTables:
         InputError: for a missing folder or table, or tables that do not fit together.
     """
 
-    def __init__(self, root: Path, version: str) -> None:
+    def __init__(self, root: Path, version: str, quarantine: str = AUTO) -> None:
         root = require_dir(root, "nuImages data folder")
         self.folder = root / version
         if not self.folder.is_dir():
@@ -50,6 +52,7 @@ class NuImagesTables:
         missing = [name for name in TABLES if not (self.folder / f"{name}.json").is_file()]
         if missing:
             raise InputError(f"{self.folder} lacks the nuImages table {', '.join(f'{name}.json' for name in missing)}")
+        self._left_out = open_quarantine(root, quarantine)
         try:
             self._join()
         except (KeyError, TypeError, AttributeError) as error:
@@ -65,7 +68,8 @@ class NuImagesTables:
             raise InputError(f"{path} is not JSON or is cut off: {error}") from error
         if not isinstance(rows, list):
             raise InputError(f"{path} is not a list of records")
-        return rows
+        broken = self._left_out.of(name)
+        return [row for row in rows if row["token"] not in broken] if broken else rows
 
     def _join(self) -> None:
         self.category = self._read("category")

@@ -151,8 +151,7 @@ class MaskLabeller:
             if name not in found and getattr(sources, name) in (AUTO, MAP)
         ]
         if self._map is not None and open_targets:
-            masks = self._map.masks(frame, camera, depth_m)
-            found.update({name: getattr(masks, name) for name in open_targets})
+            found.update(self._map.masks(frame, camera, depth_m, open_targets))
         return found
 
     def _sparse(self, frame: Frame, camera: Camera) -> np.ndarray | None:

@@ -28,7 +28,9 @@ from perception.types import IGNORE_INDEX, Camera
 
 OCCLUDERS = ("boxes", "lidar", "depth")
 GROUNDS = ("plane", "lidar")
+TARGETS = ("drivable", "lane", "crossing", "walkway")
 LIFT_STEP_M = 2.0
+COARSE_FROM_PX = 600
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,6 @@ class MapOptions:
             raise InputError(f"unknown ground {self.ground!r}; use one of {', '.join(GROUNDS)}")
 
 
-@dataclass(frozen=True)
-class MapMasks:
-    """``(H, W)`` uint8 each: 1 on ground of the kind that the camera sees, 0 elsewhere, 255 beyond the range."""
-
-    drivable: np.ndarray
-    lane: np.ndarray
-    crossing: np.ndarray
-    walkway: np.ndarray
-
-
 def map_masks(
     layers: dict[str, Layer],
     camera: Camera,
@@ -81,13 +73,19 @@ def map_masks(
     options: MapOptions,
     surfaces: np.ndarray | None = None,
     heights: GroundHeights | None = None,
-) -> MapMasks:
+    targets: Sequence[str] = TARGETS,
+) -> dict[str, np.ndarray]:
     """Lay a map over an image.
 
     Args:
         pose: ``(4, 4)`` global from ego at the image's instant.
         surfaces: ``(H, W)`` depth in metres of what may hide the ground, infinite where there is nothing.
         heights: of the ground, for ``ground: lidar``.
+        targets: some of :data:`TARGETS`.
+
+    Returns:
+        ``(H, W)`` uint8 for each target: 1 on ground of the kind that the camera sees, 0 elsewhere, 255 beyond the
+        range.
     """
     depth = ground_depth(camera, heights)
     ground = np.isfinite(depth)
@@ -119,19 +117,19 @@ def map_masks(
     slope = np.abs(view_bounds(camera)).max(axis=0)[0]
     reach = options.range_m * np.hypot(1.0, slope) + 10.0  # ground at the picture's sides lies further from the ego
     near = {name: layer.near(center, reach) for name, layer in layers.items()}
-    dividers = [
-        quad
-        for name in ("lane_divider", "road_divider")
-        for line in near[name]
-        for quad in ribbon(line, options.lane_width_m)
-        if np.abs(quad - center).min() <= reach
-    ]
-    return MapMasks(
-        drivable=mask(near["drivable_area"] + (near["carpark_area"] if options.carparks else [])),
-        lane=mask(dividers),
-        crossing=mask(near["ped_crossing"]),
-        walkway=mask(near["walkway"]),
-    )
+    rings = {
+        "drivable": near["drivable_area"] + (near["carpark_area"] if options.carparks else []),
+        "lane": [
+            quad
+            for name in ("lane_divider", "road_divider")
+            for line in near[name]
+            for quad in ribbon(line, options.lane_width_m)
+            if np.abs(quad - center).min() <= reach
+        ],
+        "crossing": near["ped_crossing"],
+        "walkway": near["walkway"],
+    }
+    return {name: mask(rings[name]) for name in targets}
 
 
 def on_ego_plane(xy: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -179,14 +177,23 @@ class MapLabeller:
             self._maps[location] = read_expansion(expansion_path(self.root, location))
         return self._maps[location]
 
-    def masks(self, frame: Frame, camera: Camera, depth_m: np.ndarray | None = None) -> MapMasks:
-        """The masks of one image.
+    def masks(
+        self,
+        frame: Frame,
+        camera: Camera,
+        depth_m: np.ndarray | None = None,
+        targets: Sequence[str] = TARGETS,
+    ) -> dict[str, np.ndarray]:
+        """The masks of one image, as :func:`map_masks` gives them.
 
         Args:
             depth_m: ``(H, W)`` depth image, 0 where unknown; used if ``depth`` is among the occluders.
         """
         options, pose = self.options, global_from_ego(self.tables, frame.token)
-        surfaces = np.full(camera.size, np.inf)
+        # Silhouettes at half the size are half a pixel off, and four times as quick.
+        coarse = 2 if min(camera.size) >= COARSE_FROM_PX and not (camera.size[0] % 2 or camera.size[1] % 2) else 1
+        view = camera.resized((camera.size[0] // coarse, camera.size[1] // coarse))
+        surfaces = np.full(view.size, np.inf)
         heights = None
         points = self._points(frame)
         if options.ground == "lidar" and points is not None:
@@ -196,14 +203,15 @@ class MapLabeller:
         if "boxes" in options.occlusion:
             found = collect_solids(boxes_at(self.tables, frame.token), inverse(pose), lidar)
             camera_from_ego = inverse(camera.ego_from_camera)
-            surfaces = box_depth(camera, [apply(camera_from_ego, part) for part in found.parts])
+            surfaces = box_depth(view, [apply(camera_from_ego, part) for part in found.parts])
             floor = found.floor_m
         if lidar is not None:
             below = 0.0 if heights is None else heights.at(lidar[:, :2])
-            surfaces = np.minimum(surfaces, surface_depth(camera, lidar, below, floor))
+            surfaces = np.minimum(surfaces, surface_depth(view, lidar, below, floor))
+        surfaces = surfaces.repeat(coarse, axis=0).repeat(coarse, axis=1)
         if "depth" in options.occlusion and depth_m is not None:
             surfaces = np.minimum(surfaces, np.where(depth_m > 0, depth_m, np.inf))
-        return map_masks(self.layers(frame.scene), camera, pose, options, surfaces, heights)
+        return map_masks(self.layers(frame.scene), camera, pose, options, surfaces, heights, targets)
 
     def _points(self, frame: Frame) -> np.ndarray | None:
         """``(N, 3)`` points of the nearest turn in the ego frame of the image; ``None`` beyond the tolerance."""

@@ -18,7 +18,7 @@ BEAM_GAP_RAD = np.deg2rad(1.4)
 """Vertical angle between beams of a 32-beam LiDAR, a little over 1.33 degrees."""
 AZIMUTH_GAP_RAD = np.deg2rad(0.36)
 """Horizontal angle between firings, a little over 0.33 degrees."""
-SAMPLES = 12
+SAMPLES = 10
 """A box's silhouette is tested on a grid of this many points a side."""
 
 
@@ -81,6 +81,7 @@ def unhidden_shares(camera: Camera, boxes: Sequence[np.ndarray]) -> np.ndarray:
     """
     seen = [project_box(camera, corners) for corners in boxes]
     share = np.zeros(len(boxes))
+    nearest = [corners[:, 2].min() for corners in boxes]
     for i, (corners, view) in enumerate(zip(boxes, seen, strict=True)):
         if view is None:
             continue
@@ -95,7 +96,7 @@ def unhidden_shares(camera: Camera, boxes: Sequence[np.ndarray]) -> np.ndarray:
             continue
         hidden = np.zeros(len(own), bool)
         for j, (other, other_view) in enumerate(zip(boxes, seen, strict=True)):
-            if j == i or other_view is None:
+            if j == i or other_view is None or nearest[j] >= corners[:, 2].max():
                 continue
             a0, b0, a1, b1 = other_view[0]
             if a0 < x1 and a1 > x0 and b0 < y1 and b1 > y0:

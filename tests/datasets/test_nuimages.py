@@ -21,6 +21,7 @@ from tiny_nuimages import INTRINSICS, SIZE, SPEED_MPS, block, encode, write_nuim
 from perception.datamodules.nuimages import NuImagesDataModule
 from perception.datasets.nuimages import NuImagesDataset
 from perception.datasets.nuimages_masks import compose_masks, decode_mask
+from perception.datasets.quarantine import Broken, write_quarantine
 from perception.errors import InputError
 from perception.taxonomy import NUSCENES_DETECTION, ROAD_SCENE
 
@@ -178,6 +179,21 @@ def test_any_other_bytes_are_a_mask_or_refused(code: bytes) -> None:
     counts = base64.b64encode(code).decode()
     with contextlib.suppress(InputError):
         assert decode_mask({"size": [6, 7], "counts": counts}, (6, 7)).shape == (6, 7)
+
+
+def test_quarantined_records_are_left_out(own: Path) -> None:
+    write_nuimages(own / "more", logs=2)
+    broken = [
+        Broken("image", "sample_data", "key-0", "cut off"),
+        Broken("mask", "object_ann", "z-1", "does not decode"),
+    ]
+    write_quarantine(own / "more" / "quarantine.json", "nuimages", broken)
+    (sample,) = [NuImagesDataset(own / "more").read(0)]
+    assert sample.token == "key-1"
+    assert sample.boxes is not None
+    assert len(sample.boxes) == 2
+    assert len(NuImagesDataset(own / "more")) == 1
+    assert len(NuImagesDataset(own / "more", quarantine="off")) == 2
 
 
 def test_a_path_outside_the_root_is_refused(own: Path) -> None:
