@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from perception.world.noise import hash01, nearest, sample, tile
+from perception.world.signs import FIRST_STYLE, face_color
 
 GLASS_DARK = np.array([0.035, 0.045, 0.055], np.float32)
 CURTAIN = np.array([0.42, 0.39, 0.34], np.float32)
@@ -13,7 +14,7 @@ MORTAR = np.array([0.33, 0.31, 0.28], np.float32)
 
 def bricks(u: np.ndarray, v: np.ndarray, color: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """Brickwork over ``(N,)`` metres along and up; fades to its mean colour far away."""
-    detail = np.clip(0.05 / np.maximum(footprint, 1e-4), 0, 1)[:, None]
+    detail = np.clip(0.03 / np.maximum(footprint, 1e-4) - 0.35, 0, 1)[:, None]  # courses of 75 mm must not alias
     row = np.floor(v / 0.075)
     shifted = u / 0.24 + 0.5 * np.mod(row, 2)
     joint = (np.mod(v / 0.075, 1) < 0.14) | (np.mod(shifted, 1) < 0.05)
@@ -120,58 +121,13 @@ def fence(uv: np.ndarray, color: np.ndarray, style: np.ndarray) -> np.ndarray:
     return color * np.choose(np.clip(style, 0, 2), [boards, bars, panels])[:, None]
 
 
-def sign(uv: np.ndarray, color: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """Face of a traffic sign over uv in the unit disc, or a shop's name board (style 9)."""
-    red, white, blue = (np.array(c, np.float32) for c in ([0.55, 0.02, 0.02], [0.75, 0.75, 0.73], [0.015, 0.09, 0.42]))
-    black, yellow, green = (
-        np.array(c, np.float32) for c in ([0.02, 0.02, 0.02], [0.75, 0.48, 0.02], [0.02, 0.20, 0.09])
-    )
+def sign(uv: np.ndarray, color: np.ndarray, style: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    """Face of a traffic sign over uv in -1..1, a shop's name board (style 9), or plain reflecting sheet."""
     x, y = uv[:, 0], uv[:, 1]
-    r = np.hypot(x, y)
     out = np.array(color, np.float32)
-
-    def paint(kind: int, background: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        rows = style == kind
-        if rows.any():
-            face = np.tile(background, (len(uv), 1))
-            for where, tint in layers:
-                face[where] = tint
-            out[rows] = face[rows]
-
-    digits = (np.abs(y) < 0.38) & ((np.abs(x + 0.27) < 0.17) | (np.abs(x - 0.27) < 0.17))
-    holes = ((np.abs(x - 0.27) < 0.07) & (np.abs(y) < 0.27)) | ((np.abs(x + 0.34) < 0.1) & (np.abs(y - 0.14) < 0.1))
-    paint(0, white, [(r > 0.76, red), (digits, black), (digits & holes, white)])
-    inverted = np.maximum.reduce([y - 0.5, 0.866 * x - 0.5 * y - 0.5, -0.866 * x - 0.5 * y - 0.5])
-    paint(1, white, [(inverted > -0.2, red)])
-    paint(
-        2, red, [((np.abs(y) < 0.2) & (np.abs(x) < 0.7) & (np.mod(x * 2.9 + 0.45, 1) > 0.25), white), (r > 0.93, white)]
-    )
-    paint(3, red, [((np.abs(y) < 0.17) & (np.abs(x) < 0.66), white)])
-    paint(
-        4,
-        blue,
-        [((np.abs(x) < 0.13) & (y < 0.4) & (y > -0.6), white), ((y > 0.05) & (y < 0.6) & (np.abs(x) < 0.6 - y), white)],
-    )
-    diamond = np.abs(x) + np.abs(y)
-    paint(
-        5,
-        yellow,
-        [
-            ((diamond > 0.86), black),
-            ((np.abs(x) < 0.09) & (y > -0.15) & (y < 0.45), black),
-            (np.hypot(x, y + 0.36) < 0.11, black),
-        ],
-    )
-    box = np.maximum(np.abs(x), np.abs(y)) / 0.7071
-    paint(
-        6,
-        green,
-        [
-            (box > 0.93, white),
-            ((np.abs(y - 0.2) < 0.09) & (np.abs(x) < 0.5), white),
-            ((np.abs(y + 0.2) < 0.09) & (np.abs(x) < 0.35), white),
-        ],
-    )
+    face = style >= FIRST_STYLE
+    if face.any():
+        out[face] = face_color(uv[face], style[face], footprint[face])
     board = style == 9
     if board.any():
         letter = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from perception.world.mesh import Material, Mesh, Surface, merge
-from perception.world.shapes import Shape, box, boxes, quads, tube
+from perception.world.shapes import box, boxes, quads, tube
 
 STEEL = (0.20, 0.21, 0.22)
 
@@ -33,36 +33,6 @@ def utility_pole(height: float) -> Mesh:
             box((0, 0, height - 0.6), (0.1, 2.0, 0.12)).mesh(wood),
         ]
     )
-
-
-def traffic_sign(kind: int) -> Mesh:
-    """A sign on a post that faces local -x. Kinds: 0 speed limit, 1 give way, 2 stop, 3 no entry, 4 mandatory,
-    5 warning, 6 information."""
-    post = Surface(Material.PLAIN, "pole", (0.32, 0.33, 0.34))
-    plate = Surface(Material.SIGN, "traffic_sign", (0.7, 0.7, 0.7), style=kind)
-    back = Surface(Material.PLAIN, "traffic_sign", (0.30, 0.31, 0.32))
-    z, radius = 2.45, 0.36
-    sides, turn = {
-        0: (18, 0.0),
-        1: (3, -np.pi / 2),
-        2: (8, np.pi / 8),
-        3: (18, 0.0),
-        4: (18, 0.0),
-        5: (4, 0.0),
-        6: (4, np.pi / 4),
-    }[kind]
-    angle = np.arange(sides) * 2 * np.pi / sides + turn
-    scale = np.array([1.25, 0.85]) if kind == 6 else np.array([1.0, 1.0])
-    uv = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    # Seen from -x, local -y is to the right.
-    face = np.stack([np.full(sides, -0.06), -radius * uv[:, 0] * scale[0], z + radius * uv[:, 1] * scale[1]], axis=1)
-    index = np.arange(sides)
-    center = face.mean(axis=0)
-    triangles = np.stack([np.full(sides, sides), index, (index + 1) % sides], axis=1)
-    vertices, all_uv = np.concatenate([face, center[None]]), np.concatenate([uv, np.zeros((1, 2))])
-    front = Shape(vertices, triangles, all_uv[triangles]).mesh(plate)
-    rear = Shape(vertices + [0.02, 0, 0], triangles[:, ::-1], all_uv[triangles]).mesh(back)
-    return merge([tube((0, 0, 0), (0, 0, z + 0.3), 0.035, sides=6).mesh(post), front, rear])
 
 
 def fence(length: float, height: float, color: np.ndarray, style: int) -> Mesh:

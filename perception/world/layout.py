@@ -9,6 +9,7 @@ from perception.world.ground import KERB_HEIGHT_M
 from perception.world.mesh import Mesh
 from perception.world.network import BAY_M, BULB_RADIUS_M, Arm, Network
 from perception.world.signals import Signal
+from perception.world.signs import LIMITS, REGIONAL, sign_post
 
 
 class LayoutBuilder:
@@ -18,11 +19,14 @@ class LayoutBuilder:
         district: ``downtown``, ``residential``, ``avenue`` or ``industrial``.
         greenery: 0..1, how many trees and bushes.
         signals: traffic lights.
+        works_s: where a sign warns of road works.
     """
 
     def __init__(
-        self, rng: np.random.Generator, network: Network, signals: list[Signal], district: str, greenery: float
-    ) -> None:
+        self, rng: np.random.Generator, network: Network, signals: list[Signal], district: str, greenery: float,
+        works_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self.works_s, self.limit = works_s, int(rng.integers(3))
         self.network, self.signals = network, signals
         self.rng, self.road, self.district, self.greenery = rng, network.road, district, greenery
         self.meshes: list[Mesh] = []
@@ -47,6 +51,8 @@ class LayoutBuilder:
         self._signals_and_signs()
         self._side_streets()
         self._ends()
+        for side in (1, -1):
+            self._second_row(side)
         self._median()
         self._backdrop()
         return self.meshes, np.array(self.facades, np.float32).reshape(-1, len(buildings.FACADE_COLUMNS))
@@ -204,19 +210,47 @@ class LayoutBuilder:
             section, oncoming = road.section(side), side != road.drive_side
             face = np.pi if oncoming else 0.0
             d = road.offset(side, section.kerb + 0.55)
-            s = float(rng.uniform(6, 45))
+            onward = -1.0 if oncoming else 1.0
+
+            def put(name: str, s: float, turn: float = 0.0, face: float = face, d: float = d) -> None:
+                self._put(sign_post(name), road.pose(s, d, face + turn, KERB_HEIGHT_M))
+
+            regional, limit = REGIONAL[road.drive_side], LIMITS[road.drive_side][self.limit]
+            s = float(rng.uniform(10, 45))
             while s < road.length - 5:
                 if road.clear_of_mouths(s, side, 3.0):
-                    kind = int(rng.choice([0, 3, 4, 5, 6], p=[0.35, 0.1, 0.2, 0.15, 0.2]))
-                    pose = road.pose(s, d, face + rng.normal(0, 0.06), KERB_HEIGHT_M)
-                    self._put(furniture.traffic_sign(kind), pose)
-                s += float(rng.uniform(22, 70))
-            for crossing in road.crossings:
-                if road.clear_of_mouths(crossing - 3, side, 1.5):
-                    self._put(
-                        furniture.traffic_sign(6),
-                        road.pose(crossing - 3 * (1 if not oncoming else -1), d, face, KERB_HEIGHT_M),
+                    name = str(
+                        rng.choice([limit, limit, "ahead", "bus_stop", "parking"], p=[0.4, 0.2, 0.1, 0.15, 0.15])
                     )
+                    put(name, s, float(rng.normal(0, 0.05)))
+                s += float(rng.uniform(28, 80))
+            for crossing in road.crossings:
+                if road.clear_of_mouths(crossing - 2.4 * onward, side, 0.6):
+                    put(regional["crossing"], crossing - 2.4 * onward)
+            for junction in road.junctions:
+                before = junction.s - onward * (junction.reach + 17.0)
+                if junction.signalled and road.clear_of_mouths(before, side, 2.0):
+                    put(regional["direction"], before)
+            if self.works_s is not None and not oncoming:
+                put(regional["works"], self.works_s)
+
+    def _second_row(self, side: int) -> None:
+        """Buildings and trees behind the first row, so that gaps in it show more of the town."""
+        rng, road, section = self.rng, self.road, self.road.section(side)
+        for row, sparse in ((24.0, 0.15), (44.0, 0.45)):
+            s = float(rng.uniform(-15, 5))
+            while s < road.length + 15:
+                width, depth = float(rng.uniform(10, 20)), float(rng.uniform(9, 13))
+                at = float(np.clip(s + width / 2, 1.0, road.length - 1.0))
+                pose = self._outward(at, road.offset(side, section.facade + row + float(rng.uniform(0, 6))), side)
+                if rng.random() > sparse:
+                    self._house(pose, width, depth)
+                if rng.random() < 0.3 + 0.6 * self.greenery:
+                    spot = (pose @ [float(rng.uniform(-8, 8)), float(rng.uniform(-6, -3)), 0.0, 1.0])[:2]
+                    if self._free(spot, 1.5) and self._apart(spot, 4.0, 4.0):
+                        size = float(rng.uniform(0.6, 1.1))
+                        self._put(self.distant[int(rng.integers(3))], _pose(spot, self._turn()), size)
+                s += width + float(rng.uniform(1, 9))
 
     def _side_streets(self) -> None:
         """Signs at the mouths, and houses and trees along side streets and around their ends."""
@@ -224,9 +258,9 @@ class LayoutBuilder:
         for arm in self.network.arms:
             assert arm.junction is not None
             if not arm.junction.signalled:
-                kind = 2 if arm.junction.stop_sign and not arm.carpark else 1
+                name = "stop" if arm.junction.stop_sign and not arm.carpark else "yield"
                 v = -road.drive_side * (arm.half + 0.5)
-                self._put(furniture.traffic_sign(kind), arm.pose(arm.stop + 0.4, v, np.pi, KERB_HEIGHT_M))
+                self._put(sign_post(name), arm.pose(arm.stop + 0.4, v, np.pi, KERB_HEIGHT_M))
             if arm.carpark:
                 self._around_carpark(arm)
                 continue
@@ -247,12 +281,12 @@ class LayoutBuilder:
     def _house(self, pose: np.ndarray, width: float, depth: float) -> None:
         """A building where there is room for it, else a tree where there is room for that."""
         middle = pose[:2, 3] + depth / 2 * pose[:2, 1]
-        if self._clear(pose, width, depth) and self._apart(middle, width, depth, pose):
+        if self._clear(pose, width, depth) and self._apart(middle, width, depth):
             self._put(self._building(width, depth), pose)
-        elif self._free(middle, 2.5) and self._apart(middle, 5.0, 5.0, pose):
-            self._put(self.trees[int(self.rng.integers(4))], _pose(middle, self._turn()), self.rng.uniform(0.7, 1.2))
+        elif self._free(middle, 2.5) and self._apart(middle, 5.0, 5.0):
+            self._put(self.distant[int(self.rng.integers(3))], _pose(middle, self._turn()), self.rng.uniform(0.6, 1.1))
 
-    def _apart(self, middle: np.ndarray, width: float, depth: float, pose: np.ndarray) -> bool:
+    def _apart(self, middle: np.ndarray, width: float, depth: float) -> bool:
         """Whether no other building stands there; claims the place if so."""
         radius = float(np.hypot(width, depth)) / 2 * 0.86
         if any(np.hypot(*(middle - other)) < radius + reach for other, reach in self.built):
@@ -272,7 +306,11 @@ class LayoutBuilder:
             place = arm.points(np.array([far + rng.uniform(2, 4), v]))
             if self._free(place, 1.0):
                 self._put(self.trees[int(rng.integers(4))], _pose(place, self._turn()), rng.uniform(0.5, 0.9))
-        self._put(furniture.traffic_sign(6), arm.pose(arm.kerb + 0.8, arm.half + 0.5, -np.pi / 2, KERB_HEIGHT_M))
+        corner = arm.junction.corner if arm.junction is not None else 0.0
+        v = self.road.drive_side * (arm.half + 0.5)
+        self._put(sign_post("parking"), arm.pose(arm.kerb + corner + 0.4, v, 0.0, KERB_HEIGHT_M))
+        v = -self.road.drive_side * (arm.half + 0.5)
+        self._put(sign_post("no_entry"), arm.pose(arm.end - 0.8, v, 0.0, KERB_HEIGHT_M))
 
     def _ends(self) -> None:
         """Rows of buildings that close the view along the main road."""

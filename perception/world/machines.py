@@ -34,8 +34,8 @@ def motorcycle(rng: np.random.Generator, rider: Look | None) -> Mesh:
         meshes.append(tube((0.70, sign * 0.08, 0.31), (0.46, sign * 0.08, 0.95), 0.026, sides=6).mesh(steel))
         meshes.append(tube((0.42, 0, 1.0), (0.36, sign * 0.36, 1.04), 0.016, sides=5).mesh(black))
         meshes.append(tube((-0.68, sign * 0.09, 0.31), (-0.1, sign * 0.09, 0.42), 0.03, sides=6).mesh(black))
-        mirror = ellipsoid((0.40, sign * 0.3, 1.2), (0.02, 0.07, 0.045), 1)
-        meshes.append(mirror.mesh(black))
+        meshes.append(tube((0.38, sign * 0.26, 1.02), (0.40, sign * 0.31, 1.14), 0.012, sides=4).mesh(black))
+        meshes.append(ellipsoid((0.40, sign * 0.31, 1.17), (0.02, 0.07, 0.045), 1).mesh(black))
     meshes += [
         box((0.0, 0, 0.42), (0.50, 0.30, 0.34)).mesh(steel),
         ellipsoid((0.16, 0, 0.80), (0.30, 0.16, 0.16)).mesh(body),
@@ -161,7 +161,7 @@ def excavator(rng: np.random.Generator) -> Mesh:
 def cone() -> Mesh:
     """A traffic cone of 0.75 m with a reflecting band."""
     orange = Surface(Material.PLAIN, "ignore", ORANGE, CONE)
-    white = Surface(Material.SIGN, "ignore", (0.75, 0.75, 0.73), CONE, style=99)
+    white = Surface(Material.SIGN, "ignore", (0.75, 0.75, 0.73), CONE, style=10)
     return merge(
         [
             box((0, 0, 0.02), (0.40, 0.40, 0.04)).mesh(Surface(Material.PLAIN, "ignore", (0.05, 0.05, 0.05), CONE)),
@@ -194,6 +194,6 @@ def barrier(kind: int) -> Mesh:
                 if k == 7:
                     corners = [(x, min(c[1], 1.0), c[2]) for c in corners]
                 color = (0.60, 0.02, 0.02) if k % 2 else (0.78, 0.78, 0.76)
-                board = Surface(Material.SIGN, "ignore", color, BARRIER, style=99)
+                board = Surface(Material.SIGN, "ignore", color, BARRIER, style=10)
                 meshes.append(quads(np.array([corners[::flip]])).mesh(board))
     return merge(meshes)

@@ -144,7 +144,9 @@ def build_scene(
     signals = place_signals(network)
     traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace, theme)
     traffic = traffic_builder.build()
-    layout = LayoutBuilder(scene_rng(seed, index, 3), network, signals, district, greenery)
+    layout = LayoutBuilder(
+        scene_rng(seed, index, 3), network, signals, district, greenery, start if theme == "roadworks" else None
+    )
     meshes, facades = layout.build()
     look = scene_rng(seed, index, 4)
     paved = district == "downtown" or (district == "industrial" and look.random() < 0.5)

@@ -80,7 +80,7 @@ def skin(scene: Scene, hits: Hits, points: np.ndarray, footprint: np.ndarray, gr
             case Material.WHEEL:
                 result.albedo[rows] = facade.wheel(uv)
             case Material.SIGN:
-                result.albedo[rows] = facade.sign(uv, color, style)
+                result.albedo[rows] = facade.sign(uv, color, style, width)
             case Material.BUS:
                 result.albedo[rows], glass = facade.coach(uv, color, style, width)
                 result.mirror[rows] = 0.25 + 0.5 * glass
