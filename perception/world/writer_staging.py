@@ -37,8 +37,8 @@ class Staging:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out = out
-        self.root = out.parent / f".{out.name}.partial"
+        self.out = out.absolute()
+        self.root = self.out.parent / f".{self.out.name}.partial"
         self.data = self.root / "data"
         self.scenes = self.root / "scenes"
         self._arguments = self.root / "arguments.json"
