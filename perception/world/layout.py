@@ -310,19 +310,20 @@ class LayoutBuilder:
         v = self.road.drive_side * (arm.half + 0.5)
         self._put(sign_post("parking"), arm.pose(arm.kerb + corner + 0.4, v, 0.0, KERB_HEIGHT_M))
         v = -self.road.drive_side * (arm.half + 0.5)
-        self._put(sign_post("no_entry"), arm.pose(arm.end - 0.8, v, 0.0, KERB_HEIGHT_M))
+        self._put(sign_post("no_entry"), arm.pose(arm.kerb + corner + 0.4, v, 0.0, KERB_HEIGHT_M))
 
     def _ends(self) -> None:
         """Rows of buildings that close the view along the main road."""
         rng = self.rng
         for way in self.network.ends:
             far = way.ring[2, 0] + way.walk
-            v = -52.0
-            while v < 52:
-                width = float(rng.uniform(12, 20))
-                pose = way.pose(far + float(rng.uniform(0.5, 3)), v + width / 2, -np.pi / 2)
-                self._house(pose, width, float(rng.uniform(9, 13)))
-                v += width + float(rng.uniform(0.2, 3))
+            for row in (0.5, 17.0, 36.0):  # the next row stands behind the gaps of the one before
+                v = -52.0 - 0.2 * row
+                while v < 52:
+                    width = float(rng.uniform(12, 20))
+                    pose = way.pose(far + row + float(rng.uniform(0, 2.5)), v + width / 2, -np.pi / 2)
+                    self._house(pose, width, float(rng.uniform(9, 13)))
+                    v += width + float(rng.uniform(0.2, 3))
 
     def _median(self) -> None:
         rng, road = self.rng, self.road
@@ -343,10 +344,9 @@ class LayoutBuilder:
         center = np.stack([road.x, road.y], axis=1)
         sides = [road.offset(side, road.section(side).facade) for side in (1, -1)]
         near = max(map(abs, sides)) + 22
-        low, high = center.min(axis=0) - 60, center.max(axis=0) + [420, 260]
-        low[1] -= 200
+        low, high = center.min(axis=0) - 260, center.max(axis=0) + [420, 260]
         tall = {"downtown": (14, 60), "residential": (5, 12), "avenue": (8, 34), "industrial": (6, 20)}[self.district]
-        for _ in range(int(rng.integers(130, 220))):
+        for _ in range(int(rng.integers(180, 270))):
             place = rng.uniform(low, high)
             clearance = np.hypot(*(center[::20] - place).T).min()
             behind_end = np.dot(place - center[-1], [np.cos(road.heading[-1]), np.sin(road.heading[-1])])

@@ -143,7 +143,7 @@ def _markings(
                     lines,
                 )
     for crossing in road.crossings:
-        near = np.abs(s - crossing) < 4
+        near = np.abs(s - crossing) < 2.4
         if near.any():
             zebra = interval(s, crossing - 1.6, crossing + 1.6, grazing) * dashes(d + 0.25, 1.0, 0.5, footprint)
             inside = interval(
