@@ -1,8 +1,10 @@
 """Lightning callbacks; configs name them."""
 
 from perception.callbacks.averaging import EMA
+from perception.callbacks.norms import RecalibrateNorms
 from perception.callbacks.pictures import PredictionPictures
 from perception.callbacks.predictions import PredictionWriter
+from perception.callbacks.submission import NuScenesSubmission
 from perception.callbacks.summary import RunSummary
 
-__all__ = ["EMA", "PredictionPictures", "PredictionWriter", "RunSummary"]
+__all__ = ["EMA", "NuScenesSubmission", "PredictionPictures", "PredictionWriter", "RecalibrateNorms", "RunSummary"]
