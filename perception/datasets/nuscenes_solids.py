@@ -62,16 +62,26 @@ def shape_of(category: str, height_m: float) -> Shape:
             ((0.1, 0.6), (0.17, 0.83), (0.75, 1.0)),
         )
         return Shape(body, _wheels(0.4), low)
-    for prefixes, clearance, wheel in (
-        (("vehicle.bus",), 0.35, 0.22),
-        (("vehicle.truck", "vehicle.trailer", "vehicle.construction", "vehicle.emergency"), 0.5, 0.28),
-    ):
-        if category.startswith(prefixes):
-            low = min(clearance, 0.3 * height_m)
-            return Shape(((FULL, FULL, (low / height_m, 1.0)),), _wheels(wheel), low)
+    if category.startswith("vehicle.bus"):
+        low = min(0.35, 0.3 * height_m)
+        return Shape(((FULL, FULL, (low / height_m, 1.0)),), _wheels(0.22), low)
+    if category == "vehicle.construction":  # on tracks, with an arm at the front
+        return Shape((((0.0, 0.8), (0.05, 0.95), (0.0, 0.45)), ((0.05, 0.7), (0.1, 0.9), (0.45, 1.0))))
+    if category.startswith(("vehicle.truck", "vehicle.trailer", "vehicle.emergency")):
+        load, cab = min(0.5, 0.3 * height_m), min(0.3, 0.3 * height_m)
+        boxy = (((0.0, 0.78), FULL, (load / height_m, 1.0)), ((0.75, 1.0), FULL, (cab / height_m, 1.0)))
+        return Shape(boxy, _wheels(0.28), cab)
+    if category == "movable_object.trafficcone":
+        return Shape(
+            (
+                (FULL, FULL, (0.0, 0.08)),
+                ((0.2, 0.8), (0.2, 0.8), (0.08, 0.55)),
+                ((0.35, 0.65), (0.35, 0.65), (0.55, 1.0)),
+            )
+        )
     if category in ("vehicle.bicycle", "vehicle.motorcycle"):
         return Shape(((FULL, (0.3, 0.7), (0.0, 0.55)), ((0.25, 0.75), (0.1, 0.9), (0.3, 1.0))))
-    if category.startswith(("human.", "movable_object.trafficcone")):
+    if category.startswith("human."):
         return Shape((((0.15, 0.85), (0.15, 0.85), FULL),))
     return Shape(((FULL, FULL, FULL),))
 
