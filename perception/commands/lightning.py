@@ -30,6 +30,9 @@ CLASS_KEYS = (
 )  # fmt: skip
 """Options whose value may be a class in short form."""
 
+FORMATS = ("files", "nuscenes")
+"""What ``predict`` writes."""
+
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
@@ -59,6 +62,38 @@ class PerceptionCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.set_defaults({"seed_everything": 0})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            parser.add_argument(
+                "--format",
+                choices=FORMATS,
+                default="files",
+                help="files: what the config's callbacks write; nuscenes: official submissions, in OUT/submission, "
+                "where OUT is trainer.default_root_dir",
+            )
+        if subcommand == "test":
+            parser.add_argument(
+                "--official",
+                action="store_true",
+                help="also print the figures of the official nuScenes evaluators; the submissions are in OUT/official",
+            )
+        return parser
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        trainer = super().instantiate_trainer(**kwargs)
+        options = self.config_init[self.subcommand] if self.subcommand is not None else {}
+        official = bool(options.get("official"))
+        if official or options.get("format") == "nuscenes":
+            from perception.callbacks import NuScenesSubmission, PredictionWriter
+
+            callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            # One format is written, not two.
+            callbacks[:] = [item for item in callbacks if not isinstance(item, NuScenesSubmission | PredictionWriter)]
+            folder = Path(trainer.default_root_dir) / ("official" if official else "submission")
+            callbacks.append(NuScenesSubmission(str(folder), evaluate=official))
+        return trainer
 
     def before_instantiate_classes(self) -> None:
         if self.subcommand is not None and "verbose" in self.config[self.subcommand]:

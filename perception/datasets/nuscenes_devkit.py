@@ -58,6 +58,7 @@ class QuarantinedNuScenes(NuScenes):
             # The devkit counts label files against records before anything else, so only what has no file goes here.
             return [row for row in rows if isinstance(row, dict) and self._is_file(row.get("filename"))]
         if table_name == "map":
+            rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("token"), str)]
             broken = self.quarantine.of("map")
             self.left_out += sum(row["token"] in broken for row in rows)
             # The mask of such a map is never read; the devkit wants a file that exists.

@@ -54,7 +54,8 @@ class Quarantine:
     path: Path | None = None
 
     def __bool__(self) -> bool:
-        return any(self.tokens.values())
+        """Whether there is a list; even one that names no record tells that some have no token."""
+        return self.path is not None
 
     def of(self, table: str) -> frozenset[str]:
         return self.tokens.get(table, frozenset())

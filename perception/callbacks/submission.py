@@ -1,0 +1,217 @@
+"""Predictions of a camera model as official nuScenes submissions, and their official figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from perception.callbacks.predictions import WRITTEN_SCORE
+from perception.console import console, warn
+from perception.datasets.nuscenes import NuScenesDataset
+from perception.datasets.nuscenes_lidar import LIDAR, sweep_in_ego
+from perception.datasets.nuscenes_tables import split_scenes
+from perception.errors import InputError
+from perception.files import write_json
+from perception.models.base import to_predictions
+from perception.submissions.detection import RESULTS, DetectedBox, without_duplicates, write_detections
+from perception.submissions.devkit import (
+    evaluate_detections,
+    evaluate_lidarseg,
+    lidarseg_samples,
+    split_samples,
+    validate_detections,
+    validate_lidarseg,
+)
+from perception.submissions.lidarseg import write_lidarseg, write_lidarseg_meta
+from perception.submissions.lifting import COMMON, ClassPrior, class_priors, lift_boxes
+from perception.submissions.point_labels import UNSEEN, challenge_table, fill_unseen, labels_in_view
+from perception.submissions.show import detection_table, lidarseg_table
+from perception.tasks.multitask import MultiTask
+from perception.types import Batch, Camera, Prediction
+
+RIG = 6
+
+
+class NuScenesSubmission(pl.Callback):
+    """Writes what a model sees in camera images as LiDAR segmentation and 3D detection submissions.
+
+    Files, below ``folder``: ``lidarseg/<split>/<token>_lidarseg.bin`` and ``<split>/submission.json`` where the model
+    has a semantic head and the data a LiDAR, and ``results_nusc.json`` where it has boxes. The devkit's validators look
+    at them. Labels of points are those of the masks where the points project to; see
+    :mod:`perception.submissions.point_labels` for points that no camera sees. Boxes are lifted by
+    :mod:`perception.submissions.lifting`. Both are weak baselines: what one image does not tell is filled in.
+
+    ``perception predict --format nuscenes`` adds this callback, and ``perception test --official`` adds it with
+    ``evaluate``; there every image goes through the model a second time.
+
+    Args:
+        folder: where to write.
+        evaluate: also print the official figures and write them to ``official.json``.
+    """
+
+    def __init__(self, folder: str = "submission", evaluate: bool = False) -> None:
+        self.folder = Path(folder)
+        self.evaluate = evaluate
+
+    # Both commands
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start(trainer, pl_module, "predict")
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._collect(batch, to_predictions(outputs, WRITTEN_SCORE))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start(trainer, pl_module, "test")
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        assert isinstance(pl_module, MultiTask)
+        with torch.inference_mode():
+            decoded = pl_module.predict_step(batch, batch_idx)
+        self._collect(batch, to_predictions(decoded, WRITTEN_SCORE))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish()
+
+    # What they share
+
+    def _start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        dataset = data.datasets[stage].dataset if data is not None and hasattr(data, "datasets") else None
+        if not isinstance(dataset, NuScenesDataset) or not isinstance(pl_module, MultiTask):
+            raise InputError("nuScenes submissions need data from perception.datamodules.NuScenesDataModule")
+        if trainer.world_size > 1:
+            raise InputError(f"one process writes nuScenes submissions, not {trainer.world_size}; set devices: 1")
+        self.dataset, self.tables = dataset, dataset.tables
+        self.split = data.splits[stage]
+        self.samples = split_samples(self.tables, self.split, data.split_file)
+        self.expected = Counter(frame.sample_token for frame in dataset.frames)
+        heads = pl_module.model.head_names
+        with_lidar = [token for token in self.samples if LIDAR in self.tables.get("sample", token)["data"]]
+        self.challenge: np.ndarray | None = None
+        if "semantic" in heads and with_lidar:
+            self.challenge = challenge_table(pl_module.model.label_set)
+        self.priors: dict[str, ClassPrior] | None = None
+        if "detection" in heads:
+            self.names = pl_module.model.label_set.detection
+            unknown = [name for name in self.names if name not in COMMON]
+            if unknown:
+                raise InputError(f"box class {unknown[0]!r} of {pl_module.model.label_set.name} is none of nuScenes'")
+            self.priors = self._class_priors(data)
+        if self.challenge is None and self.priors is None:
+            raise InputError(f"the model's heads ({', '.join(heads)}) give neither labels of LiDAR points nor boxes")
+        if len(data.cameras) < RIG:
+            warn(
+                f"{len(data.cameras)} of {RIG} cameras are read, so most of the surroundings go unseen; "
+                "name all in data.cameras"
+            )
+        self.labels: dict[str, np.ndarray] = {}
+        self.boxes: dict[str, list[DetectedBox]] = {}
+        self.seen: Counter[str] = Counter()
+        self.used = {"camera"}
+
+    def _class_priors(self, data: Any) -> dict[str, ClassPrior]:
+        try:
+            return class_priors(self.tables, split_scenes(self.tables, data.splits["train"], data.split_file))
+        except InputError:
+            return dict(COMMON)  # the folder holds no training scene
+
+    def _collect(self, batch: Batch, predictions: list[Prediction]) -> None:
+        for i, prediction in enumerate(predictions):
+            camera, token, sample = batch.cameras[i], batch.tokens[i], batch.sample_tokens[i]
+            assert camera is not None
+            assert token is not None
+            assert sample is not None
+            self._one(prediction, camera, token, sample, batch.global_from_ego[i])
+            self.seen[sample] += 1
+            if self.seen[sample] == self.expected[sample]:
+                self._write_labels(sample)
+
+    def _one(
+        self, prediction: Prediction, camera: Camera, token: str, sample: str, global_from_ego: np.ndarray | None
+    ) -> None:
+        sweep = self.tables.get("sample", sample)["data"].get(LIDAR)
+        points = None if sweep is None else sweep_in_ego(self.dataset.root, self.tables, sweep, token)[:, :3]
+        if points is not None:
+            self.used.add("lidar")
+        if self.challenge is not None and points is not None and prediction.semantic is not None:
+            found = labels_in_view(camera, points, self.challenge[prediction.semantic])
+            known = self.labels.setdefault(sample, np.full(len(points), UNSEEN, np.uint8))
+            known[known == UNSEEN] = found[known == UNSEEN]
+        if self.priors is not None and prediction.boxes is not None and global_from_ego is not None:
+            lifted = lift_boxes(prediction.boxes, camera, global_from_ego, self.priors, points, self.names)
+            self.boxes.setdefault(sample, []).extend(lifted)
+
+    def _write_labels(self, sample: str) -> None:
+        """Write the labels of a sample that all of its cameras have seen, and forget them."""
+        sweep = self.tables.get("sample", sample)["data"].get(LIDAR)
+        if self.challenge is None or sweep is None:
+            return
+        points = sweep_in_ego(self.dataset.root, self.tables, sweep, sweep)
+        labels = self.labels.pop(sample, np.full(len(points), UNSEEN, np.uint8))
+        write_lidarseg(self.folder, self.split, sweep, fill_unseen(points, labels))
+
+    def _finish(self) -> None:
+        for sample in self.samples:  # those of which no image, or not every one, was read
+            if self.seen[sample] != self.expected[sample] or not self.expected[sample]:
+                self._write_labels(sample)
+        figures: dict[str, Any] = {}
+        if self.challenge is not None:
+            write_lidarseg_meta(self.folder, self.split, self.used)
+            figures["lidarseg"] = self._official_lidarseg()
+        if self.priors is not None:
+            path = self.folder / RESULTS
+            boxes = {sample: without_duplicates(found) for sample, found in self.boxes.items()}
+            count = write_detections(path, boxes, self.samples, self.used)
+            validate_detections(path, self.samples)
+            console.print(f"{path}: {count} boxes in {len(self.samples)} samples", highlight=False, soft_wrap=True)
+            if self.evaluate:
+                figures["detection"] = evaluate_detections(self.tables, path, self.split, self.samples)
+                console.print(detection_table(figures["detection"]))
+        if self.evaluate:
+            if not any(figures.values()):
+                raise InputError(f"split {self.split!r} has no truth to evaluate against")
+            write_json(self.folder / "official.json", {"split": self.split, **figures})
+
+    def _official_lidarseg(self) -> dict[str, Any] | None:
+        samples = lidarseg_samples(self.tables, self.samples)
+        missing = len(self.samples) - len(samples)
+        if missing:
+            warn(f"{missing} of {len(self.samples)} samples have no LiDAR labels to compare with")
+        if samples:
+            validate_lidarseg(self.tables, self.folder, self.split, samples)
+        with_sweep = [token for token in self.samples if LIDAR in self.tables.get("sample", token)["data"]]
+        console.print(
+            f"{self.folder / 'lidarseg' / self.split}: labels of {len(with_sweep)} sweeps",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if not self.evaluate or not samples:
+            return None
+        figures = evaluate_lidarseg(self.tables, self.folder, self.split, samples)
+        console.print(lidarseg_table(figures))
+        return figures

@@ -1,0 +1,1 @@
+"""Results in the official nuScenes formats, and the official figures of them."""
