@@ -32,6 +32,14 @@ FORBIDDEN = {
         {"tasks", "datamodules", "models", "losses", "callbacks", "runtime", "commands"},
         {"pytorch_lightning", "wandb"},
     ),
+    "checks": (
+        {"tasks", "datamodules", "models", "losses", "callbacks", "runtime", "commands", "submissions", "world"},
+        {"pytorch_lightning", "wandb"},
+    ),
+    "submissions": (
+        {"tasks", "datamodules", "models", "losses", "callbacks", "runtime", "commands", "checks", "world", "viz"},
+        {"torch", "pytorch_lightning", "wandb"},
+    ),
     "transforms": ({"tasks", "datasets", "datamodules", "models", "runtime", "commands"}, {"pytorch_lightning"}),
     "runtime": (
         {"tasks", "datasets", "datamodules", "losses", "callbacks", "metrics", "commands"},

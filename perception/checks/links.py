@@ -34,9 +34,9 @@ REFERENCES: dict[str, dict[str, str]] = {
 :data:`ENDS`."""
 
 
-def check_tokens(tables: Tables, report: Report) -> None:
-    """Every token that a record holds is that of a record."""
-    for table, references in REFERENCES.items():
+def check_references(tables: Tables, report: Report, fields: dict[str, dict[str, str]]) -> None:
+    """Every token in the fields is that of a record of the table that they name."""
+    for table, references in fields.items():
         rows = tables.rows.get(table, [])
         for name, target in references.items():
             if target in tables.unreadable:
@@ -51,6 +51,11 @@ def check_tokens(tables: Tables, report: Report) -> None:
                     if token not in known and (token or not optional):
                         reason = f"{name} {token!r} is no record of {target}"
                         report.add(_broken(TOKENS, tables, table, row, reason))
+
+
+def check_tokens(tables: Tables, report: Report) -> None:
+    """Every token that a record holds is that of a record, and every log has a map."""
+    check_references(tables, report, REFERENCES)
     mapped = {token for row in tables.rows["map"] for token in row["log_tokens"]}
     if "map" not in tables.unreadable:
         for row in tables.rows["log"]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from perception.checks.report import Report
 from perception.console import track
-from perception.datasets.nuscenes_tables import TABLES
 from perception.datasets.quarantine import Broken
 from perception.errors import InputError
 from perception.files import require_dir
@@ -61,7 +60,10 @@ def is_intrinsic(value: Any) -> bool:
 POSE = {"translation": numbers(3), "rotation": numbers(4)}
 LINKS = {"prev": is_text, "next": is_text}
 
-SCHEMA: dict[str, dict[str, Callable[[Any], bool]]] = {
+OPTIONAL = ("lidarseg",)
+Schema = dict[str, dict[str, Callable[[Any], bool]]]
+
+SCHEMA: Schema = {
     "attribute": {"name": is_token},
     "calibrated_sensor": {"sensor_token": is_token, **POSE, "camera_intrinsic": is_intrinsic},
     "category": {"name": is_token},
@@ -117,21 +119,23 @@ class Tables:
     Args:
         root: of the data set.
         version: the tables' folder.
+        schema: the fields of each table and what their values must be.
 
     Attributes:
         rows: whole records, by table.
         tokens: of all records, whole or not, so that one broken record does not break those that refer to it.
     """
 
-    def __init__(self, root: Path, version: str, report: Report) -> None:
+    def __init__(self, root: Path, version: str, report: Report, schema: Schema | None = None) -> None:
+        self.schema = SCHEMA if schema is None else schema
         self.root, self.version = root, version
         self.folder = root / version
         self.rows: dict[str, list[Record]] = {}
         self.tokens: dict[str, set[str]] = {}
         self.index: dict[str, dict[str, Record]] = {}
         self.unreadable: set[str] = set()
-        optional = [name for name in ("lidarseg",) if (self.folder / f"{name}.json").is_file()]
-        for name in track((*TABLES, *optional), "tables"):
+        names = [name for name in self.schema if name not in OPTIONAL or (self.folder / f"{name}.json").is_file()]
+        for name in track(names, "tables"):
             self._load(name, report)
 
     def _load(self, name: str, report: Report) -> None:
@@ -146,7 +150,7 @@ class Tables:
         except (OSError, ValueError, RecursionError) as error:
             return self._refuse(report, name, file, f"the table does not parse: {' '.join(str(error).split())}")
         report.count(RECORDS, len(content))
-        schema = SCHEMA[name].items()
+        schema = self.schema[name].items()
         for place, row in enumerate(content):
             token = row.get("token") if isinstance(row, dict) else None
             if not isinstance(token, str) or not token:
@@ -191,7 +195,7 @@ class Tables:
         return (self.get("sensor", calibrated["sensor_token"]) if calibrated else None) or {}
 
 
-def find_version(root: Path, version: str) -> str:
+def find_version(root: Path, version: str, what: str = "nuScenes") -> str:
     """The folder of the tables.
 
     Args:
@@ -200,14 +204,14 @@ def find_version(root: Path, version: str) -> str:
     Raises:
         InputError: where there is none, or ``auto`` would have to choose.
     """
-    require_dir(root, "nuScenes data folder")
+    require_dir(root, f"{what} data folder")
     present = sorted(path.parent.name for path in root.glob("*/sample_data.json"))
     if version != "auto":
         if not (root / version).is_dir():
             hint = f"it has {', '.join(present)}" if present else "no folder in it has a sample_data.json"
-            raise InputError(f"nuScenes data folder {root} has no version {version!r}; {hint}")
+            raise InputError(f"{what} data folder {root} has no version {version!r}; {hint}")
         return version
     if len(present) != 1:
         found = f"several versions: {', '.join(present)}" if present else "no folder with a sample_data.json"
-        raise InputError(f"nuScenes data folder {root} has {found}; say which with --version")
+        raise InputError(f"{what} data folder {root} has {found}; say which with --version")
     return present[0]

@@ -38,7 +38,7 @@ STAMP = re.compile(r"__(\d{16})\.")
 def check_poses(tables: Tables, report: Report) -> None:
     """Positions are finite and quaternions have length 1, of ego poses, sensors and boxes."""
     for table, check in (("ego_pose", POSES), ("calibrated_sensor", CALIBRATION), ("sample_annotation", BOXES)):
-        rows = tables.rows[table]
+        rows = tables.rows.get(table, [])
         report.count(check, len(rows))
         if not rows:
             continue

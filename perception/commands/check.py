@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from perception.checks.camvid import check_camvid
+from perception.checks.nuimages import check_nuimages
 from perception.checks.nuscenes import check_nuscenes
 from perception.checks.report import Report, findings_table
 from perception.console import console
@@ -15,7 +16,7 @@ from perception.datasets.quarantine import FILE_NAME, write_quarantine
 from perception.errors import InputError
 from perception.files import require_dir
 
-FORMATS = ("auto", "nuscenes", "camvid")
+FORMATS = ("auto", "nuscenes", "nuimages", "camvid")
 MAX_WORKERS = 64
 
 
@@ -31,8 +32,8 @@ def main(
 
     Args:
         data: folder of the data set.
-        format: ``nuscenes``, ``camvid`` or ``auto``: by what the folder holds.
-        version: folder of the nuScenes tables, such as ``v1.0-trainval``; ``auto`` takes the only one.
+        format: ``nuscenes``, ``nuimages``, ``camvid`` or ``auto``: by what the folder holds.
+        version: folder of the tables, such as ``v1.0-trainval``; ``auto`` takes the only one.
         full: decode every image whole, and look at all values of label images; else header, size and end.
         quarantine: where to write the list of broken records; by default ``quarantine.json`` in the data folder, which
             the data modules find by themselves. Nothing is written for whole data, unless an older list is there.
@@ -42,7 +43,11 @@ def main(
         raise InputError(f"workers must be 1 to {MAX_WORKERS}, got {workers}")
     require_dir(data, "data folder")
     kind = find_format(data, format)
-    report = check_nuscenes(data, version, full, workers) if kind == "nuscenes" else check_camvid(data, full, workers)
+    if kind == "camvid":
+        report = check_camvid(data, full, workers)
+    else:
+        check = check_nuscenes if kind == "nuscenes" else check_nuimages
+        report = check(data, version, full, workers)
     rows = report.rows()
     target = Path(quarantine) if quarantine is not None else data / FILE_NAME
     records = 0
@@ -70,13 +75,15 @@ def find_format(data: Path, asked: str) -> str:
         raise InputError(f"unknown format {asked!r}; use one of {', '.join(FORMATS)}")
     if asked != "auto":
         return asked
+    if any(data.glob("*/object_ann.json")):
+        return "nuimages"
     if any(data.glob("*/sample_data.json")):
         return "nuscenes"
     if any((data / f"{split}annot").is_dir() for split in ("train", "val", "test")):
         return "camvid"
     raise InputError(
-        f"data folder {data} is none that check knows: it has neither nuScenes tables (<version>/sample_data.json) nor "
-        "CamVid labels (trainannot/); name it with --format"
+        f"data folder {data} is none that check knows: it has neither tables of nuScenes or nuImages "
+        "(<version>/sample_data.json) nor CamVid labels (trainannot/); name it with --format"
     )
 
 
