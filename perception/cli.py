@@ -18,6 +18,7 @@ COMMANDS = {
     "test": "measure a checkpoint on the test split",
     "predict": "write masks, overlays and boxes for a data set",
     "world": "write a nuScenes-format data set from the procedural driving world",
+    "show": "draw a keyframe: LiDAR points and boxes over its cameras",
     "models": "list the models that can be built",
     "drive": "run a model over a source in the real-time loop and write a report",
     "calibrate": "measure how long each plan takes on this device",
@@ -27,6 +28,7 @@ COMMANDS = {
 SUBCOMMANDS = {
     ("bench", "domains"): "one model on several data sets, such as weathers",
     ("bench", "loop"): "what the real-time loop costs besides the network",
+    ("bench", "maps"): "masks projected from the map against dense labels",
     ("bench", "rungs"): "one set of weights for a ladder of resolutions against a model for each rung",
     ("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives",
 }

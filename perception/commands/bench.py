@@ -31,7 +31,7 @@ def main(
     """Time things against each other.
 
     The contestants take turns, round after round, so that a machine whose speed drifts treats them alike; the
-    ratio is the median of the ratios of each round. `perception bench domains`, `loop`, `rungs` and
+    ratio is the median of the ratios of each round. `perception bench domains`, `loop`, `maps`, `rungs` and
     `stream` have options of their own.
 
     Args:
@@ -44,7 +44,7 @@ def main(
         precision: for ``train``: ``32-true`` or ``bf16-mixed``.
     """
     if what not in WHAT:
-        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, domains, loop, rungs, stream")
+        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, domains, loop, maps, rungs, stream")
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, got {rounds}")
     height_width = parse_size(size)
