@@ -13,7 +13,7 @@ from perception.world.road import Curve, Road
 from perception.world.signals import YELLOW_S, Phases
 from perception.world.walkers import Walkers
 
-RUN_UP_M = 3.0
+RUN_UP_M = 0.8
 """Straight piece between the end of a corner and a turn."""
 
 
