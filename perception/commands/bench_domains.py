@@ -34,10 +34,10 @@ def main(
         ``domains``: for each one its figures; ``against``: the name of the first.
 
     Raises:
-        InputError: for bad input, or fewer than two data sets.
+        InputError: for bad input.
     """
-    if len(data) < 2:
-        raise InputError(f"{len(data)} data set: name at least two, such as --data.clear DIR --data.night DIR")
+    if not data:
+        raise InputError("no data set; name them, such as --data.clear DIR --data.night DIR")
     for name, root in data.items():
         if not Path(root).is_dir():
             raise InputError(f"data set {name}: folder {root} does not exist")

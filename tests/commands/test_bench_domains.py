@@ -41,7 +41,7 @@ def test_each_domain_has_the_figures_of_its_own_data(
 def test_bad_input(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known = ["bench", "domains", "--config", str(CONFIG)]
     for arguments, message in (
-        ([*known, "--model", str(weights), "--data.one", str(tmp_path)], "name at least two"),
+        ([*known, "--model", str(weights), "--data", "{}"], "no data set"),
         (
             [*known, "--model", str(weights), "--data.one", str(tmp_path / "a"), "--data.two", str(tmp_path)],
             "a does not exist",
