@@ -73,7 +73,7 @@ def found_or_harmless(root: Path, frames: int) -> None:
         read_all(dataset)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_value(whole: Path, tmp_path: Path, data: Any) -> None:
     root = copy(whole, tmp_path / "data")
@@ -100,7 +100,7 @@ def test_a_changed_value(whole: Path, tmp_path: Path, data: Any) -> None:
     found_or_harmless(root, 12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_file(whole: Path, tmp_path: Path, data: Any) -> None:
     root = copy(whole, tmp_path / "data")
