@@ -126,4 +126,4 @@ def remedy(root: str | Path) -> str:
 @lru_cache(maxsize=64)
 def say_left_out(path: Path, count: int) -> None:
     """Say once that records are left out."""
-    warn(f"{count} records are left out, as {path} says; set quarantine: off to read them")
+    warn(f"records left out, as {path} says: {count}; quarantine: off reads them")
