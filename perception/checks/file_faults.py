@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,17 @@ class Root:
         except (OSError, RuntimeError) as error:  # a path that is too long, a circle of links
             return self.root, f"the path cannot be followed: {error}"
         return path, ""
+
+
+@contextmanager
+def any_size() -> Iterator[None]:
+    """Within the block images may be as large as masks of maps are: kilometres at 0.1 m a pixel. For one thread."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def fault_of_image(path: Path, size: tuple[int, int] | None, full: bool) -> str:

@@ -22,6 +22,7 @@ from faulty_data import (
     truncated_image,
     write_table,
 )
+from PIL import Image
 
 from perception.checks.links import check_chains
 from perception.checks.nuscenes import check_nuscenes
@@ -31,6 +32,7 @@ from perception.checks.values import out_of_order
 from perception.cli import main
 from perception.datasets.nuscenes import NuScenesDataset
 from perception.datasets.nuscenes_tables import open_tables
+from perception.datasets.quarantine import write_quarantine
 from perception.errors import InputError
 
 VERSION = "v1.0-mini"
@@ -230,6 +232,20 @@ def test_out_of_order_is_the_fewest_that_must_go() -> None:
             if (kept := [t for i, t in enumerate(times) if mask >> i & 1]) == sorted(set(kept))
         )
         assert len(rest) == longest
+
+
+def test_a_map_of_kilometres_is_no_fault(data: Path) -> None:
+    row = read_table(data, "map")[0]
+    (data / row["filename"]).unlink()
+    Image.new("1", (20_000, 10_000)).save(data / row["filename"])
+    limit = Image.MAX_IMAGE_PIXELS
+    assert [item for item in check_nuscenes(data, full=True).broken if item.check == "maps"] == []
+    assert limit == Image.MAX_IMAGE_PIXELS
+    (data / row["filename"]).write_bytes(b"no picture")
+    (broken,) = check_nuscenes(data).broken
+    assert (broken.check, broken.token) == ("maps", row["token"])
+    write_quarantine(data / "quarantine.json", "nuscenes", [broken])
+    assert len(read_all(data)) == len(measured(data, "CAM_FRONT", keyframes=False))
 
 
 def test_the_real_keyframe_is_whole(tmp_path: Path) -> None:
