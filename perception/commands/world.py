@@ -29,6 +29,8 @@ def main(
     lidar_hz: float = 2.0,
     timing: str = "auto",
     masks: str = "auto",
+    sensor: str = "ideal",
+    rolling_shutter: str = "off",
     maps: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def main(
         keyframes: keyframes per scene, at 2 Hz, with LiDAR and boxes.
         size: image size ``HxW`` in pixels.
         seed: the same seed gives the same bytes.
-        weather: ``clear``, ``overcast`` or ``random``.
+        weather: ``clear``, ``overcast``, ``rain``, ``fog``, ``dusk``, ``night``, a time of day with rain or fog such as
+            ``night+rain``, ``random``, or a comma list of them that scenes take in turn.
         sweep_hz: camera rate between keyframes, all of it labelled; 0 writes keyframes only.
         speed: how fast the ego drives: ``traffic`` (as others, bends and lights let it), a kind of speed trace
             (``urban``, ``rural``, ``motorway``, ``stop_and_go``, ``emergency``), or ``mixed``: all kinds in turn.
@@ -53,6 +56,9 @@ def main(
         timing: ``instant`` (all sensors at once), ``turning`` (each camera fires as the turning LiDAR passes it, as
             in nuScenes), or ``auto``: ``turning`` with more than one camera or with LiDAR turns between keyframes.
         masks: ``on``: also write drivable and lane masks as files; ``auto``: with more than one camera; ``off``.
+        sensor: ``ideal``: sharp pictures with little noise; ``real``: shot and read noise, motion blur, errors of the
+            automatic exposure, stronger JPEG. Labels stay those of the sharp picture.
+        rolling_shutter: ``on``: rows are exposed one after the other within 16 ms, ``off``: all at once.
         maps: ``on`` (scenes lie side by side on the maps of the four nuScenes locations, with map expansion files),
             ``off``, or ``auto``: on where all scenes fit.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
@@ -73,6 +79,8 @@ def main(
         lidar_hz=lidar_hz,
         timing=timing,
         masks=masks,
+        sensor=sensor,
+        rolling_shutter=rolling_shutter,
         maps=maps,
         overwrite=overwrite,
     )

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.geometry.camera import rays as camera_rays
+from perception.geometry.frames import inverse
 from perception.types import Camera
+from perception.world.lighting import glare
 from perception.world.motion import LEAD_IN_S
 from perception.world.raycast import Frame, Hits
 from perception.world.rig import FRONT, rig_camera
 from perception.world.scene import Scene
+from perception.world.sensor import IDEAL, SensorModel, develop, exposure_error, image_motion, motion_blurred, row_times
 from perception.world.shading import shade
-from perception.world.sky import tone
 
 SUBPIXELS = np.array([[-0.36, -0.12], [0.29, -0.33], [0.08, 0.38]])
 """Where edge pixels are sampled again, relative to the pixel's centre, which counts as well."""
@@ -42,22 +44,40 @@ def front_camera(size: tuple[int, int]) -> Camera:
 
 
 class _View:
-    """Rays of a camera at an instant."""
+    """Rays of a camera at an instant; with a rolling shutter each row is cast from where the ego is by then."""
 
-    def __init__(self, scene: Scene, time_s: float, camera: Camera, frame: Frame) -> None:
-        self.scene, self.frame, self.camera = scene, frame, camera
-        pose = scene.global_from_ego(time_s) @ camera.ego_from_camera
-        self.rotation, self.origin = pose[:3, :3].astype(np.float32), pose[:3, 3].astype(np.float32)
+    def __init__(self, scene: Scene, time_s: float, camera: Camera, frame: Frame, rolling: bool) -> None:
+        self.scene, self.frame, self.camera, self.time_s = scene, frame, camera, time_s
+        self.pose = self.pose_at(time_s)
+        self.rotation, self.origin = self.pose[:3, :3].astype(np.float32), self.pose[:3, 3].astype(np.float32)
         self.pixel_angle = 1.0 / camera.focal_px
+        self.rows: np.ndarray | None = None
+        if rolling:
+            self.rows = np.stack([self.pose_at(time_s + float(t)) for t in row_times(camera)]).astype(np.float32)
 
-    def trace(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Hits, np.ndarray]:
-        """Linear colour, class, sunlit, hits (t in metres) and depth along the axis of ``(N, 3)`` unit directions."""
+    def pose_at(self, time_s: float) -> np.ndarray:
+        """``(4, 4)`` global from camera."""
+        pose: np.ndarray = self.scene.global_from_ego(time_s) @ self.camera.ego_from_camera
+        return pose
+
+    def trace(self, local: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Hits, np.ndarray]:
+        """Linear colour, class, sunlit, hits (t in metres) and depth along the axis of ``(N, 3)`` unit directions.
+
+        Args:
+            row: ``(N,)`` of the picture, which says when a rolling shutter exposes it.
+        """
         rays = np.empty((len(local), 6), np.float32)
-        rays[:, :3] = self.origin
-        directions = np.matmul(local, self.rotation.T, out=np.empty_like(local))
+        if self.rows is None:
+            origin = self.origin
+            directions = np.matmul(local, self.rotation.T, out=np.empty_like(local))
+        else:
+            poses = self.rows[row]
+            origin = poses[:, :3, 3]
+            directions = np.einsum("nij,nj->ni", poses[:, :3, :3], local)
+        rays[:, :3] = origin
         rays[:, 3:] = directions
         hits = self.frame.cast(rays)
-        color, semantic, lit = shade(self.scene, self.frame, hits, self.origin, directions, self.pixel_angle)
+        color, semantic, lit = shade(self.scene, self.frame, hits, origin, directions, self.pixel_angle)
         depth = np.where(hits.hit, hits.t * local[:, 2], np.float32(0.0))
         return color, semantic, lit, hits, depth
 
@@ -82,7 +102,12 @@ def _grid(scene: Scene, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
 
 
 def render_camera(
-    scene: Scene, time_s: float, camera: Camera, frame: Frame | None = None, stream: int = 0
+    scene: Scene,
+    time_s: float,
+    camera: Camera,
+    frame: Frame | None = None,
+    stream: int = 0,
+    sensor: SensorModel = IDEAL,
 ) -> CameraFrame:
     """Render the scene at a time.
 
@@ -91,23 +116,31 @@ def render_camera(
     Args:
         frame: the world at ``time_s`` where the caller has it already.
         stream: of random numbers; cameras that fire together have noise of their own.
+        sensor: effects of the camera on the picture.
     """
     frame = frame or Frame(scene, time_s)
     height, width = camera.size
-    view = _View(scene, time_s, camera, frame)
+    view = _View(scene, time_s, camera, frame, sensor.rolling_shutter)
     pixels, unit = _grid(scene, camera)
-    color, semantic, lit, hits, depth = view.trace(unit)
+    row = pixels[:, 1].astype(np.int32)
+    color, semantic, lit, hits, depth = view.trace(unit, row)
     edges = np.flatnonzero(_edges(semantic, lit, hits, camera.size))
     if len(edges):
         again = (pixels[edges, None] + SUBPIXELS).reshape(-1, 2)  # (E * 3, 2)
-        sub = view.trace(_unit_rays(camera, again))[0].reshape(len(edges), len(SUBPIXELS), 3)
+        sub = view.trace(_unit_rays(camera, again), np.repeat(row[edges], len(SUBPIXELS)))[0]
+        sub = sub.reshape(len(edges), len(SUBPIXELS), 3)
         # Averaging after the shoulder of the tone curve keeps bright sky from bleeding over dark outlines.
-        limit = 1.6 / scene.daylight.exposure
+        limit = (3.2 if scene.daylight.lamps else 1.6) / scene.daylight.exposure
         total = np.minimum(color[edges], limit) + np.minimum(sub, limit).sum(axis=1)
         color[edges] = total / (1 + len(SUBPIXELS))
-    image = _develop(scene, time_s, color.reshape(height, width, 3), stream)
+    linear = color.reshape(height, width, 3)
+    if frame.lights is not None:
+        linear = glare(scene, frame, frame.lights, camera, view.pose, linear)
     return CameraFrame(
-        image, semantic.reshape(height, width), hits.instance.reshape(height, width), depth.reshape(height, width)
+        _picture(view, linear, depth, pixels, stream, sensor),
+        semantic.reshape(height, width),
+        hits.instance.reshape(height, width),
+        depth.reshape(height, width),
     )
 
 
@@ -126,13 +159,16 @@ def _edges(semantic: np.ndarray, lit: np.ndarray, hits: Hits, size: tuple[int, i
     return edge.ravel()
 
 
-def _develop(scene: Scene, time_s: float, linear: np.ndarray, stream: int) -> np.ndarray:
-    """Lens falloff, exposure, tone curve and sensor noise."""
-    height, width = linear.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    radius2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2 * (height / width) ** 2) * 4
-    image = tone(linear * (1 - 0.22 * radius2)[:, :, None], scene.daylight.exposure)
+def _picture(
+    view: _View, linear: np.ndarray, depth: np.ndarray, pixels: np.ndarray, stream: int, sensor: SensorModel
+) -> np.ndarray:
+    """The finished picture of ``(H, W, 3)`` linear light."""
+    scene, time_s, light = view.scene, view.time_s, view.scene.daylight
+    if sensor.motion_blur:
+        half = light.exposure_time_s / 2
+        moved = inverse(view.pose_at(time_s + half)) @ view.pose_at(time_s - half)
+        motion = image_motion(view.camera, pixels, depth, moved)
+        linear = motion_blurred(linear, motion.reshape(*linear.shape[:2], 2))
     rng = np.random.default_rng([scene.seed, scene.index, 5, stream, round((time_s + LEAD_IN_S) * 1e6)])
-    noise = rng.standard_normal((height, width, 3), dtype=np.float32)
-    image = image + noise * (0.005 + 0.006 * np.sqrt(np.maximum(image, 0.0)))
-    return np.clip(np.round(image * 255), 0, 255).astype(np.uint8)
+    error = exposure_error(sensor, scene.seed + 7 * scene.index, stream, time_s)
+    return develop(linear, light, sensor, rng, error)

@@ -99,6 +99,27 @@ def wall(rows: np.ndarray, uv: np.ndarray, color: np.ndarray, footprint: np.ndar
     return result.astype(np.float32), (pane * np.where(drawn & ~front, 0.5, 1.0)).astype(np.float32)
 
 
+def lit_windows(rows: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which window each point of a facade belongs to, and how bright it is behind it at night, 0 for dark.
+
+    Args:
+        rows: ``(N, 12)`` facade table rows; uv: metres along the wall and above its foot.
+    """
+    floor, pitch, _, tall, sill, _, shop, _, _, seed, ground, _ = rows.T
+    u, v = uv[:, 0], uv[:, 1]
+    front = (shop > 0) & (v < ground)
+    upper = np.where(ground > 0, v - ground, v)
+    level = np.where(front, -1, np.floor(upper / np.maximum(floor, 1.0)))
+    column = np.floor(u / np.where(front, 3.2, pitch))
+    window = (column * 131 + level * 17 + seed * 7).astype(np.int64)
+    inside = np.clip((upper - level * floor - sill) / np.maximum(tall, 0.5), 0.0, 1.0)
+    room = np.where(hash01(window, 31) < 0.36, (0.16 + 0.5 * hash01(window, 32)) * (0.6 + 0.5 * inside), 0.0)
+    shelf = hash01(np.floor(u / 0.34), np.floor(v / 0.42), window)
+    goods = (0.3 + 0.5 * shelf) * np.where(np.mod(v / 0.42, 1) < 0.12, 0.45, 1.0) * np.clip(0.55 + 0.2 * v, 0, 1.1)
+    display = np.where(hash01(window, 33) < 0.7, goods * (0.5 + 0.5 * hash01(window, 34)), 0.0)
+    return window, np.where(front, display, room).astype(np.float32)
+
+
 def roof(uv: np.ndarray, color: np.ndarray, style: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """Tiles (style 1) or gravel."""
     u, v = uv[:, 0], uv[:, 1]

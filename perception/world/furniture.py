@@ -14,14 +14,21 @@ def lamp_post(height: float, arm: float, color: tuple[float, ...] = STEEL) -> Me
     """A lamp post whose arm reaches along local -y, over the road."""
     pole = Surface(Material.PLAIN, "pole", color)
     lamp = Surface(Material.PLAIN, "pole", (0.42, 0.42, 0.42))
+    bowl = Surface(Material.LIGHT, "pole", (0.5, 0.5, 0.48), style=3)
     return merge(
         [
             tube((0, 0, 0), (0, 0, 1.1), 0.11, sides=8).mesh(pole),
             tube((0, 0, 1.1), (0, 0, height), 0.075, 0.05, 8).mesh(pole),
             tube((0, 0, height - 0.05), (0, -arm, height + 0.25), 0.045, 0.035, 6).mesh(pole),
             box((0, -arm - 0.25, height + 0.22), (0.28, 0.75, 0.12)).mesh(lamp),
+            box((0, -arm - 0.25, height + 0.145), (0.2, 0.6, 0.03)).mesh(bowl),
         ]
     )
+
+
+def lamp_bowl(height: float, arm: float) -> tuple[float, float, float]:
+    """Where the light of such a post leaves it, in its frame."""
+    return 0.0, -arm - 0.25, height + 0.1
 
 
 def utility_pole(height: float) -> Mesh:

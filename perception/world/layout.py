@@ -30,6 +30,7 @@ class LayoutBuilder:
         self.network, self.signals = network, signals
         self.rng, self.road, self.district, self.greenery = rng, network.road, district, greenery
         self.meshes: list[Mesh] = []
+        self.lamp_heads: list[np.ndarray] = []
         self.facades: list[list[float]] = []
         self.built: list[tuple[np.ndarray, float]] = []
         palette = [np.array(leaf) * rng.uniform(0.8, 1.2) for leaf in plants.LEAVES]
@@ -175,10 +176,13 @@ class LayoutBuilder:
         rng, road, section = self.rng, self.road, self.road.section(side)
         d = road.offset(side, section.kerb + 0.5)
         if side > 0 or rng.random() < 0.55:
-            lamp = furniture.lamp_post(float(rng.uniform(6, 9.5)), float(rng.uniform(0.8, 2.4)))
+            height, arm = float(rng.uniform(6, 9.5)), float(rng.uniform(0.8, 2.4))
+            lamp = furniture.lamp_post(height, arm)
             for s in np.arange(rng.uniform(4, 20), road.length - 3, rng.uniform(24, 36)):
                 if road.clear_of_mouths(s, side, 2.5):
-                    self._put(lamp, self._outward(float(s), d, side, KERB_HEIGHT_M))
+                    pose = self._outward(float(s), d, side, KERB_HEIGHT_M)
+                    self._put(lamp, pose)
+                    self.lamp_heads.append((pose @ [*furniture.lamp_bowl(height, arm), 1.0])[:3])
         elif self.district != "downtown":
             pole = furniture.utility_pole(float(rng.uniform(7.5, 9)))
             for s in np.arange(rng.uniform(4, 20), road.length - 3, rng.uniform(28, 40)):

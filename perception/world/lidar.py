@@ -9,12 +9,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from perception.geometry.frames import inverse, yaw_rotation
+from perception.taxonomy import NUSCENES_LIDARSEG
+from perception.world.lidar_effects import weather_echoes
 from perception.world.mesh import Material
 from perception.world.motion import LEAD_IN_S
 from perception.world.raycast import Frame, Hits, dot
 from perception.world.rig import EGO_FROM_LIDAR, TURN_S, TURN_START_DEG
 from perception.world.scene import Scene, scene_rng
 from perception.world.shading import footprints, skin
+from perception.world.weather_wet import darkened, wet_ground
 
 BEAMS = 32
 AZIMUTHS = 1084
@@ -22,6 +25,10 @@ ELEVATION_DEG = (-30.0, 10.0)
 RANGE_M = 100.0
 RANGE_NOISE_M = 0.02
 BEAM_WIDTH_RAD = 3e-3
+NOISE = NUSCENES_LIDARSEG.index("noise")
+"""Class of returns from rain and fog."""
+MIRRORED_AWAY = 0.9
+"""Share of its light that standing water mirrors away from the sensor."""
 KNOTS = 6
 """Pieces of a turn between which the ego's pose is interpolated."""
 
@@ -126,19 +133,25 @@ def _measure(scene: Scene, time_s: float, poses: np.ndarray, pieces: Sequence[tu
     retro += 0.6 * surface.marking  # road paint has glass beads in it
     albedo = surface.albedo.mean(axis=1)
     returned = albedo * facing + retro * facing**2
+    if scene.daylight.wet:
+        wetness, puddle = wet_ground(scene, hits.material, hits.flat_normal, points)
+        returned = darkened(returned[:, None], wetness, puddle)[:, 0] * (1 - MIRRORED_AWAY * wetness * puddle)
     rng = scene_rng(scene.seed, scene.index, 1000 + round((time_s + LEAD_IN_S) * 1e6))
     luck = rng.random(len(rings), dtype=np.float32)
     noise = rng.standard_normal(len(rings), dtype=np.float32) * RANGE_NOISE_M
-    seen = returned > 2e-5 * np.where(hits.hit, hits.t, 0.0) ** 1.5 * (0.3 + luck)
-    keep = hits.hit & (hits.t < RANGE_M) & (hits.t > 1.0) & seen & (luck > 0.005)
-    distance = (hits.t + noise)[keep].astype(np.float64)
-    intensity = np.clip(255 * (returned / (1 + returned))[keep] * (0.85 + 0.3 * luck[keep]), 0, 255).round()
+    echo = weather_echoes(scene.daylight, np.where(hits.hit, hits.t, np.inf), returned, luck, rng)
+    keep = (echo.range_m < RANGE_M) & (echo.range_m > 1.0) & (luck > 0.005)
+    distance = (echo.range_m + noise)[keep].astype(np.float64)
+    returned = echo.returned[keep]
+    intensity = np.clip(255 * (returned / (1 + returned)) * (0.85 + 0.3 * luck[keep]), 0, 255).round()
     column = np.flatnonzero(keep) // BEAMS
     compensation = inverse(poses[-1]) @ poses  # (AZIMUTHS, 4, 4) sensor at the end from sensor at each column
     ahead = np.einsum("nij,nj->ni", compensation[column, :3, :3], local[keep])
     measured = compensation[column, :3, 3] + ahead * distance[:, None]
     scan = np.concatenate([measured, intensity[:, None], rings[keep, None]], axis=1).astype(np.float32)
-    return LidarScan(scan, hits.lidar[keep], hits.instance[keep])
+    air = echo.from_air[keep]
+    labels = np.where(air, np.uint8(NOISE), hits.lidar[keep])
+    return LidarScan(scan, labels, np.where(air, np.uint16(0), hits.instance[keep]))
 
 
 def _joined(parts: Sequence[Hits]) -> Hits:

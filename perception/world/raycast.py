@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from perception.errors import MissingExtra, require
+from perception.world.lights import Lights, lights_at
 from perception.world.mesh import Mesh, merge
 from perception.world.scene import Scene
 
@@ -85,10 +86,23 @@ class Hits:
     instance: np.ndarray
 
 
+@dataclass
+class Glimpse:
+    """The little that a mirror needs of what ``N`` rays met; fields as those of :class:`Hits`."""
+
+    t: np.ndarray
+    hit: np.ndarray
+    color: np.ndarray
+    material: np.ndarray
+    style: np.ndarray
+    instance: np.ndarray
+
+
 class Frame:
-    """The world at an instant, ready for rays."""
+    """The world at an instant, ready for rays; ``lights`` are the lamps that are on, if any."""
 
     def __init__(self, scene: Scene, time_s: float) -> None:
+        self.lights: Lights | None = lights_at(scene, time_s) if scene.daylight.dark else None
         if "static" not in scene._caches:
             scene._caches["static"] = Caster(scene.static)
         casters = [scene._caches["static"]]
@@ -105,12 +119,28 @@ class Frame:
             casters.append(Caster(merge(meshes)))
         self.casters: list[Caster] = casters
 
-    def cast(self, rays: np.ndarray) -> Hits:
-        """Nearest hits of ``(N, 6)`` float32 rays (origin, direction)."""
+    def _nearest(self, rays: np.ndarray) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
+        """Results of each caster, distance of the nearest hit, and the number of its caster."""
         results = [caster.cast(rays) for caster in self.casters]
         distance = np.stack([result["t_hit"].numpy() for result in results])
-        winner = distance.argmin(axis=0)
-        t = distance.min(axis=0)
+        return results, distance.min(axis=0), distance.argmin(axis=0)
+
+    def glance(self, rays: np.ndarray) -> Glimpse:
+        """What ``(N, 6)`` rays meet, without normals and textures."""
+        results, t, winner = self._nearest(np.ascontiguousarray(rays, np.float32))
+        hit = np.isfinite(t)
+        glimpse = Glimpse(t, hit, np.zeros((len(t), 3), np.float32), np.zeros(len(t), np.uint8),
+                          np.zeros(len(t), np.int32), np.zeros(len(t), np.uint16))  # fmt: skip
+        for k, (caster, result) in enumerate(zip(self.casters, results, strict=True)):
+            rows = np.flatnonzero(hit & (winner == k))
+            face = result["primitive_ids"].numpy()[rows].astype(np.int64)
+            for name in ("color", "material", "style", "instance"):
+                getattr(glimpse, name)[rows] = getattr(caster.mesh, name)[face]
+        return glimpse
+
+    def cast(self, rays: np.ndarray) -> Hits:
+        """Nearest hits of ``(N, 6)`` float32 rays (origin, direction)."""
+        results, t, winner = self._nearest(rays)
         hit = np.isfinite(t)
         count = len(rays)
         hits = Hits(
@@ -147,7 +177,7 @@ class Frame:
         return hits
 
     def occluded(self, origins: np.ndarray, direction: np.ndarray, far: float = np.inf) -> np.ndarray:
-        """``(N,)`` bool: whether anything lies from ``(N, 3)`` origins in one direction."""
+        """``(N,)`` bool: whether anything lies from ``(N, 3)`` origins in a ``(3,)`` or ``(N, 3)`` direction."""
         rays = np.empty((len(origins), 6), np.float32)
         rays[:, :3], rays[:, 3:] = origins, direction
         blocked = np.zeros(len(rays), bool)

@@ -21,6 +21,7 @@ from perception.world.raycast import Frame
 from perception.world.record_files import write_picture, write_point_labels, write_scan
 from perception.world.rig import CAMERAS, EGO_FROM_LIDAR, FRONT, LIDAR, camera_delay_s, rig_camera
 from perception.world.scene import Scene, SpeedProfile, build_scene
+from perception.world.sensor import SENSORS, sensor_model
 from perception.world.tables import (
     VERSION,
     SceneTables,
@@ -32,6 +33,7 @@ from perception.world.tables import (
     token,
 )
 from perception.world.visibility import View, level, visible_share
+from perception.world.weather import describe
 
 KEYFRAME_HZ = 2.0
 ANNOTATION_RANGE_M = 80.0
@@ -60,6 +62,8 @@ class Recording:
             while all moves, and each camera fires when the beam passes it, as in nuScenes; ``auto``: ``turning``
             unless there is one camera and no LiDAR turn between keyframes.
         masks: whether drivable and lane masks are written: ``on``, ``off``, or ``auto``: with more than one camera.
+        sensor: ``ideal`` or ``real``, see :mod:`perception.world.sensor`.
+        rolling_shutter: ``on`` or ``off``.
     """
 
     out: Path
@@ -74,9 +78,13 @@ class Recording:
     lidar_hz: float = KEYFRAME_HZ
     timing: str = "auto"
     masks: str = "auto"
+    sensor: str = "ideal"
+    rolling_shutter: str = "off"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("timing", self.timing, TIMINGS), ("masks", self.masks, SWITCH)):
+        for name, value, allowed in (("timing", self.timing, TIMINGS), ("masks", self.masks, SWITCH),
+                                     ("sensor", self.sensor, SENSORS),
+                                     ("rolling_shutter", self.rolling_shutter, ("on", "off"))):  # fmt: skip
             if value not in allowed:
                 raise InputError(f"unknown {name} {value!r}; use one of {', '.join(allowed)}")
 
@@ -131,6 +139,7 @@ class _Recorder:
         self.cameras: dict[str, Camera] = {name: rig_camera(name, recording.size) for name in recording.cameras}
         self.log = f"world-{recording.seed}-{index:04d}"
         self.start_us = EPOCH_US + index * 1_000_000_000
+        self.sensor = sensor_model(recording.sensor, recording.rolling_shutter == "on")
         self.records = SceneTables(drive_side=self.scene.road.drive_side)
         self.annotated: dict[int, Actor] = {}
         self._frames: dict[float, Frame] = {}
@@ -184,9 +193,11 @@ class _Recorder:
     def _picture(self, channel: str, keyframe: int, time_s: float, is_key: bool) -> CameraFrame:
         fired_s = time_s + self.recording.delay_s(channel)
         frame = self._frame(fired_s)
-        picture = render_camera(self.scene, fired_s, self.cameras[channel], frame, stream=list(CAMERAS).index(channel))
+        picture = render_camera(
+            self.scene, fired_s, self.cameras[channel], frame, list(CAMERAS).index(channel), self.sensor
+        )
         filename, _ = self._data_record(channel, "jpg", keyframe, fired_s, is_key)
-        write_picture(self.recording.out, filename, picture, self.recording.with_masks)
+        write_picture(self.recording.out, filename, picture, self.recording.with_masks, self.sensor.jpeg_quality)
         return picture
 
     def _turn(self, keyframe: int, time_s: float, is_key: bool) -> LidarScan:
@@ -271,7 +282,7 @@ class _Recorder:
         samples = tables["sample"]
         self.records.add(
             "scene", token=token(self.name), name=self.name, log_token=token(self.name, "log"),
-            description=f"{self.scene.district}, {self.scene.weather}", nbr_samples=len(samples),
+            description=describe(self.scene.weather, self.scene.district), nbr_samples=len(samples),
             first_sample_token=samples[0]["token"], last_sample_token=samples[-1]["token"],
         )  # fmt: skip
         layers = self.scene.map_layers()

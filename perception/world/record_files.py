@@ -13,7 +13,6 @@ from perception.world.camera import CameraFrame
 from perception.world.lidar import LidarScan
 
 DEPTH_SCALE = 256.0
-JPEG_QUALITY = 95
 MASKS = {"drivable": ROAD_SCENE.drivable, "lane": ROAD_SCENE.lane}
 """Classes that make up each mask."""
 # All 256 entries, for a shorter palette would be stored in fewer bits, which lose the 255.
@@ -21,7 +20,7 @@ _BLACK_AND_WHITE = np.full((256, 3), 128, np.uint8)
 _BLACK_AND_WHITE[:2] = [[0, 0, 0], [255, 255, 255]]
 
 
-def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool) -> None:
+def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool, jpeg_quality: int = 95) -> None:
     """Write ``out / filename`` and its side files ``dense/<kind>/<CHANNEL>/<stem>.png``.
 
     ``semantic``, ``instance`` and ``depth`` are as :class:`CameraFrame` has them, depth in 1/256 m. The masks
@@ -32,7 +31,7 @@ def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool) -
     """
     path = out / filename
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.image).save(path, quality=JPEG_QUALITY, subsampling=0)
+    Image.fromarray(picture.image).save(path, quality=jpeg_quality, subsampling=0)
     side = f"{path.parent.name}/{path.stem}.png"
     dense = out / "dense"
     write_png(dense / "semantic" / side, picture.semantic, ROAD_SCENE.palette(), compress=1)

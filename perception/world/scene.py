@@ -20,8 +20,9 @@ from perception.world.motion import LEAD_IN_S, STEP_S, Track
 from perception.world.network import Network
 from perception.world.road import THEMES, Road, make_road
 from perception.world.signals import Phases, Signal, place_signals
-from perception.world.sky import WEATHERS, Daylight
+from perception.world.sky import Daylight
 from perception.world.traffic import TrafficBuilder
+from perception.world.weather import WEATHERS, make_daylight, parse_weather, weather_of_scene
 
 DISTRICTS = ("downtown", "residential", "avenue", "industrial")
 MAX_DURATION_S = 120.0
@@ -38,7 +39,7 @@ class Scene:
     Args:
         seed, index: what it was built from.
         duration_s: last instant that may be asked for; the first is 0.
-        weather: ``clear`` or ``overcast``.
+        weather: one of :data:`perception.world.weather.NAMES`.
         district: kind of neighbourhood.
         road, daylight: layout and light.
         static: mesh of everything that never moves, parked vehicles included, in the global frame.
@@ -47,6 +48,7 @@ class Scene:
         ego: the ego's way along the road.
         style: how the ground is marked and worn, read by :mod:`perception.world.pavement`.
         network: side roads, car parks and ends of the road.
+        lamp_heads: ``(L, 3)`` global places of street lamps.
         signals: traffic lights; phases: when they are red, by the s of their junction.
     """
 
@@ -65,6 +67,7 @@ class Scene:
     network: Network
     signals: list[Signal]
     phases: dict[float, Phases]
+    lamp_heads: np.ndarray
     _caches: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def global_from_ego(self, time_s: float) -> np.ndarray:
@@ -118,7 +121,8 @@ def build_scene(
         seed: of the world, at least 0.
         index: of the scene in the world, at least 0.
         duration_s: how long it lasts, up to :data:`MAX_DURATION_S`.
-        weather: ``clear``, ``overcast`` or ``random``.
+        weather: a name of :data:`perception.world.weather.NAMES`, ``random``, or a comma list of them that scenes
+            take in turn.
         speed: the ego's speed at a time in seconds, m/s; by default it drives as the traffic, the bends and the
             lights let it. With a profile its lane moves along with it and the lights are green.
 
@@ -128,11 +132,15 @@ def build_scene(
     check_scene_arguments(seed, index, duration_s, weather)
     pace = None if speed is None else _pace(speed, duration_s)
     rng = scene_rng(seed, index, 0)
+    weather = weather_of_scene(weather, index)
+    # Light has numbers of its own, so that one place looks the same but for its weather.
+    sky_rng = scene_rng(seed, index, 8)
     if weather == "random":
-        weather = str(rng.choice(WEATHERS))
+        weather = str(sky_rng.choice(WEATHERS))
     # Neighbouring scenes differ in district, so that a handful of them already covers all kinds.
     district = DISTRICTS[(index + int(np.random.default_rng([seed, 77]).integers(4))) % 4]
-    daylight = Daylight.random(rng, weather)
+    clear = make_daylight(rng, "clear")
+    daylight = clear if weather == "clear" else make_daylight(sky_rng, weather)
     density = float(rng.uniform(0.15, 0.95))
     greenery = float(rng.uniform(0.1, 1.0) if district != "downtown" else rng.uniform(0.0, 0.7))
     start = 100.0
@@ -178,6 +186,7 @@ def build_scene(
         network,
         signals,
         traffic.phases,
+        np.array(layout.lamp_heads).reshape(-1, 3),
     )
 
 
@@ -197,8 +206,7 @@ def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str
         raise InputError(f"seed {seed} and scene index {index} must not be negative")
     if not 0 <= duration_s <= MAX_DURATION_S:
         raise InputError(f"a scene of {duration_s} s is not possible; use 0 to {MAX_DURATION_S:g} s")
-    if weather not in (*WEATHERS, "random"):
-        raise InputError(f"unknown weather {weather!r}; use one of {', '.join((*WEATHERS, 'random'))}")
+    parse_weather(weather)
 
 
 def _recenter(road: Road) -> None:

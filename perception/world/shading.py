@@ -8,12 +8,16 @@ import numpy as np
 
 from perception.taxonomy import ROAD_SCENE
 from perception.world import facade, pavement
+from perception.world.lighting import MARKING_RETRO, RETRO, lamp_light, shining
 from perception.world.mesh import Material
 from perception.world.noise import nearest, sample, tile
 from perception.world.raycast import Frame, Hits, dot
 from perception.world.scene import Scene
+from perception.world.weather_wet import darkened, mirrored, wet_ground
 
 LANE = ROAD_SCENE.index("lane_marking")
+DIM = 0.1
+"""Lamps that count for less than this beside the sky shine and mirror, but light nothing."""
 
 
 @dataclass
@@ -105,9 +109,10 @@ def footprints(hits: Hits, directions: np.ndarray, pixel_angle: float) -> tuple[
 def shade(
     scene: Scene, frame: Frame, hits: Hits, origin: np.ndarray, directions: np.ndarray, pixel_angle: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Light along rays from one origin.
+    """Light along rays.
 
     Args:
+        origin: ``(3,)`` or ``(N, 3)``.
         directions: ``(N, 3)`` unit; ``hits.t`` is in metres.
 
     Returns:
@@ -150,17 +155,36 @@ def shade(
         facing = np.where(leaf, 0.35 + 0.65 * facing, facing)  # light shines through leaves
         towards = np.flatnonzero((facing > 0.01) & ((hits.flat_normal[rows] @ light.sun_direction > 0) | leaf))
         shadow = np.ones(len(rows), bool)
-        shadow[towards] = frame.occluded(start[towards], light.sun_direction)
+        # One ray to a random point of the sun's disc: half-shadows come out as a mix that neighbours average.
+        shadow[towards] = frame.occluded(start[towards], light.sun_directions(len(towards)))
         lit[rows[~shadow]] = True
         radiance = ambient + np.where(shadow, 0.0, np.maximum(facing, 0.0))[:, None] * light.sun
     albedo = surface.albedo[rows]
+    if light.wet:
+        film = wet_ground(scene, hits.material[rows], hits.flat_normal[rows], points[rows])
+        albedo = darkened(albedo, *film)
+    if frame.lights is not None and light.lamp_level > DIM:
+        retro = np.float32(1.0) + MARKING_RETRO * surface.marking[rows]
+        for material, gain in RETRO.items():
+            retro[hits.material[rows] == material] = gain
+        radiance = radiance + lamp_light(frame, frame.lights, start, normal, leaf, retro)
     out = albedo * radiance * 0.75
     shiny = np.flatnonzero(surface.mirror[rows] > 0.01)
     if len(shiny):
         out[shiny] = _reflect(
             scene, out[shiny], surface.mirror[rows][shiny], normal[shiny], ray[shiny], lit[rows][shiny]
         )
-    out += albedo * surface.glow[rows][:, None]
+    if light.rain_mm_h > 0:
+        ground = np.flatnonzero(film[0] > 0)
+        seen, share = mirrored(
+            scene, frame, frame.lights, start[ground], ray[ground], hits.t[rows[ground]],
+            (film[0][ground], film[1][ground]),
+        )  # fmt: skip
+        out[ground] += (seen - out[ground]) * share[:, None]
+    if frame.lights is None:
+        out += albedo * surface.glow[rows][:, None]
+    else:
+        out += shining(scene, frame.lights, hits, rows, surface.mirror[rows])
     color[rows] = light.veil(out, hits.t[rows], ray)
     return color, semantic, lit
 

@@ -37,6 +37,8 @@ def write_dataset(
     lidar_hz: float = 2.0,
     timing: str = "auto",
     masks: str = "auto",
+    sensor: str = "ideal",
+    rolling_shutter: str = "off",
     maps: str = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def write_dataset(
         size: ``(height, width)`` of the pictures.
         seed: of the world.
         sweep_hz: camera rate between keyframes, rounded to a multiple of 2 Hz; 0 writes keyframes only.
-        weather: ``clear``, ``overcast`` or ``random``.
+        weather: a name of :data:`perception.world.weather.NAMES`, ``random``, or a comma list of them that scenes
+            take in turn.
         workers: processes.
         speeds: the ego's speed in m/s at a time in seconds, one profile per scene in turn; they travel to the
             workers, so they must be picklable. By default the ego drives with the traffic.
@@ -62,6 +65,7 @@ def write_dataset(
         lidar_hz: rate of LiDAR turns, rounded to a multiple of 2 Hz; 0 or 2 writes those of keyframes only.
         timing: ``instant``, ``turning`` or ``auto``, see :class:`perception.world.record.Recording`.
         masks: ``on``: also write drivable and lane masks; ``auto``: with more than one camera; ``off``.
+        sensor: effects of the cameras, ``ideal`` or ``real``; rolling_shutter: ``on`` or ``off``.
         maps: ``on``: the scenes lie side by side on the canvases of nuScenes' four locations, with one mask and one
             map expansion file per location; ``off``: each scene has a place and a mask of its own; ``auto``: ``on``
             where all scenes fit.
@@ -95,6 +99,8 @@ def write_dataset(
         lidar_hz,
         timing,
         masks,
+        sensor,
+        rolling_shutter,
     )
     started = time.monotonic()
     with staging.opened(arguments_of(recording, scenes), overwrite):
