@@ -1,0 +1,44 @@
+"""Weights in the repository: small, described, and what their cards say they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import perception
+from perception.metrics.streaming import enlarge
+from perception.runtime.engine import TorchEngine
+from perception.runtime.plan import uniform_plan
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+FOLDERS = sorted(path for path in WEIGHTS.iterdir() if path.is_dir())
+
+
+def test_all_of_them_are_small() -> None:
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 10e6
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_each_has_a_card(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    for said in ("**Data.**", "licence", "**Training.**", "Seed", "steps", "**Figures**", "perception "):
+        assert said in card
+
+
+def test_the_ladder_s_weights_know_a_road_at_every_scale(tiny_world: Path) -> None:
+    from perception.datasets.nuscenes import NuScenesDataset
+
+    model = perception.load(WEIGHTS / "world_ladder")
+    assert model.scales == (0.25, 0.32, 0.4, 0.5, 0.7, 1.0)
+    sample = NuScenesDataset(tiny_world, split="all").read(0)
+    picture = sample.image.permute(1, 2, 0).numpy().repeat(4, axis=0).repeat(4, axis=1)
+    engine = TorchEngine(model, "cpu", "fp32")
+    road = np.asarray(sample.drivable)
+    for scale in (0.25, 0.5, 1.0):
+        plan = uniform_plan((round(384 * scale), round(640 * scale)))
+        found = engine(picture, plan).drivable
+        assert found is not None
+        agreement = (enlarge(found, road.shape) == road).mean()
+        assert agreement > 0.75, f"scale {scale}"
