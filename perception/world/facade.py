@@ -115,7 +115,7 @@ def lit_windows(rows: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarra
     inside = np.clip((upper - level * floor - sill) / np.maximum(tall, 0.5), 0.0, 1.0)
     room = np.where(hash01(window, 31) < 0.36, (0.16 + 0.5 * hash01(window, 32)) * (0.6 + 0.5 * inside), 0.0)
     shelf = hash01(np.floor(u / 0.34), np.floor(v / 0.42), window)
-    goods = (0.3 + 0.5 * shelf) * np.where(np.mod(v / 0.42, 1) < 0.12, 0.45, 1.0) * np.clip(0.55 + 0.2 * v, 0, 1.1)
+    goods = (0.5 + 0.25 * shelf) * np.where(np.mod(v / 0.42, 1) < 0.12, 0.45, 1.0) * np.clip(0.55 + 0.2 * v, 0, 1.1)
     display = np.where(hash01(window, 33) < 0.7, goods * (0.5 + 0.5 * hash01(window, 34)), 0.0)
     return window, np.where(front, display, room).astype(np.float32)
 

@@ -31,13 +31,16 @@ KERB_RISE = np.tan(np.radians(15.0))
 KERB_TOP_RAD = 0.035
 STRAY = 0.012
 """Share of the peak that leaves above the edge."""
-REACH_M = {STREET: 32.0, BEAM: 70.0}
+REACH_M = {STREET: 28.0, BEAM: 48.0}
+"""Beyond it a lamp adds less than a hundredth of what it gives below itself, a beam less than half of that."""
 EGO_LAMPS_M = (3.45, 0.62, 0.66)
 """Ahead of the rear axle, to either side, and above ground."""
 MOST_STREET, MOST_VEHICLES, MOST_SIGNALS = 14, 8, 6
 """Lights that count in a picture: those nearest to the camera's vehicle."""
 _MOTORS = ("vehicle.car", "vehicle.bus", "vehicle.truck", "vehicle.motorcycle", "vehicle.construction",
            "vehicle.emergency")  # fmt: skip
+
+Row = tuple[np.ndarray, np.ndarray, np.ndarray, int, bool, float]
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Lights:
     Shape:
         - position, axis, color: ``(L, 3)``; colour times intensity in the axis, where the source is brightest.
         - kind: ``(L,)``; ego: ``(L,)`` bool, of the ego's own headlights.
+        - weight: ``(L,)``, with which it lights surfaces: one headlight of other vehicles does so for both.
         - burning: ``(A + 1,)`` by instance: 0 for a vehicle without lights, 1 with, more where it brakes.
     """
 
@@ -55,6 +59,7 @@ class Lights:
     color: np.ndarray
     kind: np.ndarray
     ego: np.ndarray
+    weight: np.ndarray
     burning: np.ndarray
     drive_side: int
 
@@ -90,12 +95,12 @@ def lights_at(scene: Scene, time_s: float) -> Lights:
     """All lights near the ego that are on, by kind and distance."""
     pose = scene.global_from_ego(time_s)
     here = pose[:2, 3]
-    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]] = []
+    rows: list[Row] = []
     light = scene.daylight
     down = np.array([0.0, 0.0, -1.0])
     if light.lamps and len(scene.lamp_heads):
         near = _nearest(scene.lamp_heads, here, MOST_STREET, 110.0)
-        rows += [(scene.lamp_heads[i], down, light.lamp_color * STREET_INTENSITY, STREET, False) for i in near]
+        rows += [(scene.lamp_heads[i], down, light.lamp_color * STREET_INTENSITY, STREET, False, 1.0) for i in near]
     burning = np.zeros(len(scene.actors) + 1, np.float32)
     if light.headlights:
         beam, tail = np.array(BEAM_COLOR) * BEAM_INTENSITY, np.array(TAIL_COLOR) * TAIL_INTENSITY
@@ -114,36 +119,34 @@ def lights_at(scene: Scene, time_s: float) -> Lights:
                 aside = across * side * 0.36 * width
                 share = 0.5 if paired else 1.0
                 rows.append((foot + ahead * (length / 2 + 0.06) + aside + [0, 0, 0.68], ahead, beam * share,
-                             BEAM, False))  # fmt: skip
+                             BEAM, False, 2.0 * (side > 0) if paired else 1.0))  # fmt: skip
                 rows.append((foot - ahead * (length / 2 + 0.06) + aside + [0, 0, 0.85], -ahead,
-                             tail * share * burning[moving[i].instance], TAIL, False))  # fmt: skip
+                             tail * share * burning[moving[i].instance], TAIL, False, 0.0))  # fmt: skip
         ahead = pose[:3, 0] * [1, 1, 0]
         for side in (1, -1):
             x, y, z = EGO_LAMPS_M
-            rows.append((pose[:3, :3] @ [x, side * y, z] + pose[:3, 3], ahead, beam / 2, BEAM, True))
+            rows.append((pose[:3, :3] @ [x, side * y, z] + pose[:3, 3], ahead, beam / 2, BEAM, True, 1.0))
         rows += _signals(scene, time_s, here)
     if not rows:
         none = np.zeros((0, 3), np.float32)
-        return Lights(none, none, none, np.zeros(0, int), np.zeros(0, bool), burning, scene.road.drive_side)
-    position, axis, color, kind, ego = zip(*rows, strict=True)
+        return Lights(none, none, none, np.zeros(0, int), np.zeros(0, bool), none[:, 0], burning, scene.road.drive_side)
+    position, axis, color, kind, ego, weight = zip(*rows, strict=True)
     return Lights(
         np.array(position, np.float32), np.array(axis, np.float32),
         np.array(color, np.float32) * np.float32(light.lamp_level), np.array(kind),
-        np.array(ego), burning, scene.road.drive_side,
+        np.array(ego), np.array(weight, np.float32), burning, scene.road.drive_side,
     )  # fmt: skip
 
 
-def _signals(
-    scene: Scene, time_s: float, here: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]]:
+def _signals(scene: Scene, time_s: float, here: np.ndarray) -> list[Row]:
     feet = np.array([signal.foot[:3, 3] for signal in scene.signals]).reshape(-1, 3)
-    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]] = []
+    rows: list[Row] = []
     for i in _nearest(feet, here, MOST_SIGNALS, 90.0):
         signal = scene.signals[i]
         state = scene.phases[signal.s].state(signal.main, time_s)
         for head in signal.heads:
             at = signal.foot[:3, :3] @ (head + [-0.16, 0, LAMP_Z_M[state]]) + signal.foot[:3, 3]
-            rows.append((at, -signal.foot[:3, 0], np.array(COLORS[state]) * SIGNAL_INTENSITY, SIGNAL, False))
+            rows.append((at, -signal.foot[:3, 0], np.array(COLORS[state]) * SIGNAL_INTENSITY, SIGNAL, False, 0.0))
     return rows
 
 

@@ -118,7 +118,7 @@ def _night(rng: np.random.Generator) -> Daylight:
     glow = np.array([0.030, 0.022, 0.017]) * rng.uniform(0.6, 1.5)  # of the town on the sky
     return Daylight(
         _direction(rng.uniform(0, 2 * np.pi), -0.4), np.zeros(3), np.array([0.0035, 0.0045, 0.009]), glow,
-        np.array([0.030, 0.031, 0.040]) * rng.uniform(0.8, 1.3), np.array([0.022, 0.018, 0.014]),
+        np.array([0.042, 0.043, 0.055]) * rng.uniform(0.8, 1.3), np.array([0.022, 0.018, 0.014]),
         3.912 * rng.uniform(400, 1200), float(rng.uniform(0.2, 0.9)), float(rng.uniform(1.35, 1.65)),
         int(rng.integers(1 << 16)), cloud_color=glow * 0.6, lamps=True, headlights=True, lamp_color=_lamp_color(rng),
         gain=6.0, exposure_time_s=0.020,
