@@ -81,7 +81,7 @@ def beam_share(directions: np.ndarray, axis: np.ndarray, drive_side: int) -> np.
     edge = np.minimum(CUTOFF_RAD + KERB_RISE * kerb, KERB_TOP_RAD)
     below = smoothstep(-0.004, 0.004, edge - elevation)
     depth = np.maximum(edge - elevation, 0.0)
-    height = 0.82 * np.exp(-((depth / 0.055) ** 1.2)) + 0.18 * np.exp(-((depth / 0.30) ** 2))
+    height = 0.88 * np.exp(-((depth / 0.055) ** 1.2)) + 0.12 * np.exp(-((depth / 0.30) ** 2))
     width = 0.72 * np.exp(-((azimuth / 0.24) ** 2)) + 0.28 * np.exp(-((azimuth / 0.62) ** 2))
     return (np.where(ahead > 0, width, 0.0) * (below * height + (1 - below) * STRAY)).astype(np.float32)
 

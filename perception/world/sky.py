@@ -121,8 +121,8 @@ class Daylight:
 
     def sun_directions(self, count: int) -> np.ndarray:
         """``(count, 3)`` directions to points spread over the sun's disc, in a fixed random order."""
-        side = np.cross(self.sun_direction, [0.0, 0.0, 1.0])
-        side /= max(float(np.linalg.norm(side)), 1e-6)
+        side = np.cross(self.sun_direction, np.eye(3)[int(np.abs(self.sun_direction).argmin())])
+        side /= np.linalg.norm(side)
         over = np.cross(side, self.sun_direction)
         offsets = _DISC[np.arange(count) % len(_DISC)]
         spread = self.sun_direction + offsets @ (np.stack([side, over]) * SUN_RADIUS_RAD).astype(np.float32)

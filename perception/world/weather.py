@@ -148,11 +148,14 @@ def _rain(rng: np.random.Generator, light: Daylight) -> Daylight:
 
 def _fog(rng: np.random.Generator, light: Daylight) -> Daylight:
     """A white veil of 60 to 200 m visibility that takes colours and the sun away."""
-    horizon, ambient, bounce = (_desaturated(color, 0.85) for color in (light.horizon, light.ambient, light.bounce))
+    dim = 1.0 if light.lamps else 0.8
+    horizon, ambient, bounce = (
+        _desaturated(color, 0.85) * dim for color in (light.horizon, light.ambient, light.bounce)
+    )
     if light.lamps:  # lamps light the fog itself
         horizon = horizon + light.lamp_color * 0.018
     return replace(
-        light, zenith=horizon * 0.92, horizon=horizon, ambient=ambient, bounce=bounce, sun=np.zeros(3),
+        light, zenith=horizon * 0.88, horizon=horizon, ambient=ambient, bounce=bounce, sun=np.zeros(3),
         afterglow=light.afterglow * 0.12, cloud=1.0,
         visibility_m=float(rng.uniform(60, 200)), wet=0.25, headlights=True,
         lamp_level=_lamp_level(light), gain=light.gain * 1.2,
