@@ -102,7 +102,38 @@ ROAD_SCENE = LabelSet(
     detection=NUSCENES_DETECTION,
 )  # fmt: skip
 
-LABEL_SETS = {labels.name: labels for labels in (CAMVID, ROAD_SCENE)}
+LIDARSEG = LabelSet(
+    name="lidarseg",
+    # The 16 classes of the nuScenes-lidarseg challenge in its order; index 0 here is its label 1. Its colours.
+    classes=(
+        "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone",
+        "trailer", "truck", "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation",
+    ),
+    colors=(
+        (112, 128, 144), (220, 20, 60), (255, 127, 80), (255, 158, 0), (233, 150, 70), (255, 61, 99), (0, 0, 230),
+        (47, 79, 79), (255, 140, 0), (255, 99, 71), (0, 207, 191), (175, 0, 75), (75, 0, 75), (112, 180, 60),
+        (222, 184, 135), (0, 175, 0),
+    ),
+    drivable=("driveable_surface",),
+)  # fmt: skip
+
+SEMANTIC_KITTI = LabelSet(
+    name="semantic_kitti",
+    # The 19 classes of the single-scan benchmark in its order; index 0 here is its label 1. Its colours, as RGB.
+    classes=(
+        "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "road",
+        "parking", "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole",
+        "traffic-sign",
+    ),
+    colors=(
+        (100, 150, 245), (100, 230, 245), (30, 60, 150), (80, 30, 180), (100, 80, 250), (255, 30, 30),
+        (255, 40, 200), (150, 30, 90), (255, 0, 255), (255, 150, 255), (75, 0, 75), (175, 0, 75), (255, 200, 0),
+        (255, 120, 50), (0, 175, 0), (135, 60, 0), (150, 240, 80), (255, 240, 150), (255, 0, 0),
+    ),
+    drivable=("road",),
+)  # fmt: skip
+
+LABEL_SETS = {labels.name: labels for labels in (CAMVID, ROAD_SCENE, LIDARSEG, SEMANTIC_KITTI)}
 
 
 def get_label_set(name: str) -> LabelSet:

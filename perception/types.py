@@ -6,6 +6,7 @@ Nothing here imports torch at run time, so that an exported model can be driven 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,19 @@ MASK_TARGETS = ("semantic", "drivable", "lane", "crossing")
 """Targets that are a label per pixel."""
 
 
+def _map_tensors(batch: Any, function: Callable[[Any], Any]) -> Any:
+    """A copy of a batch with the function applied to each of its tensors, also to those of a batch inside."""
+    moved = {}
+    for item in fields(batch):
+        value = getattr(batch, item.name)
+        if isinstance(value, PointBatch):
+            value = _map_tensors(value, function)
+        elif hasattr(value, "pin_memory"):
+            value = function(value)
+        moved[item.name] = value
+    return type(batch)(**moved)
+
+
 @dataclass
 class Batch:
     """Collated samples; only what the losses and metrics need is on the device.
@@ -194,6 +208,7 @@ class Batch:
         views: consecutive images that belong to one sample: 1, or in grouped batches the number of cameras. Then
             ``image.unflatten(0, (-1, views))`` is ``(samples, views, 3, H, W)``, the views are in the order in which
             the data module names its cameras, and ``sample_tokens[::views]`` are the batch's samples.
+        lidar: one cloud for each sample, in the order of the samples; ``None`` where the data module reads no LiDAR.
     """
 
     image: Tensor
@@ -213,22 +228,107 @@ class Batch:
     timestamps_us: list[int | None] = field(default_factory=list)
     global_from_ego: list[np.ndarray | None] = field(default_factory=list)
     views: int = 1
-
-    def _map(self, function: Any) -> Batch:
-        moved = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            moved[item.name] = function(value) if hasattr(value, "pin_memory") else value
-        return Batch(**moved)
+    lidar: PointBatch | None = None
 
     def to(self, device: Any, non_blocking: bool = False) -> Batch:
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        return self._map(lambda tensor: tensor.pin_memory())
+        return _map_tensors(self, lambda tensor: tensor.pin_memory())
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
+
+
+POINT_COLUMNS = ("x", "y", "z", "intensity", "age_s")
+"""Columns of LiDAR points: metres in the sensor's frame, reflectance in 0..1, and seconds since the point was measured,
+counted back from the sweep that the labels belong to."""
+
+
+@dataclass
+class PointCloud:
+    """One LiDAR sweep, alone or with earlier ones moved into its frame. What the data set does not have is ``None``.
+
+    Rows that are not finite are left out; ``rows`` says where the others came from.
+
+    Shape:
+        - points: ``(N, 5)`` float32, see :data:`POINT_COLUMNS`; N may be 0.
+        - rows: ``(N,)`` int64 row in the file of the labelled sweep, -1 for points of earlier sweeps.
+        - labels: ``(N,)`` int64 class index of a LiDAR label set, 255 ignored (so are points of earlier sweeps).
+        - instances: ``(N,)`` int64, the same positive number on every point of an object, 0 for none.
+        - view: ``(N,)`` int64 index of the camera view that sees the point, -1 where none does.
+        - pixel: ``(N, 2)`` float32 ``(x, y)`` of the point in that view's image, in its pixels as transformed.
+        - ego_from_lidar, global_from_ego: ``(4, 4)`` float64 poses at the sweep's time.
+
+    Args:
+        name: of the sweep.
+        file_rows: number of points in the labelled sweep's file.
+        token: of the sweep's ``sample_data`` record; ``sample_token``: of its keyframe.
+    """
+
+    points: np.ndarray
+    name: str
+    rows: np.ndarray
+    file_rows: int
+    labels: np.ndarray | None = None
+    instances: np.ndarray | None = None
+    view: np.ndarray | None = None
+    pixel: np.ndarray | None = None
+    ego_from_lidar: np.ndarray = field(default_factory=lambda: np.eye(4))
+    global_from_ego: np.ndarray | None = None
+    timestamp_us: int | None = None
+    token: str | None = None
+    sample_token: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: Any) -> PointCloud:
+        """Select points with a boolean mask, an index array or a slice."""
+        names = ("points", "rows", "labels", "instances", "view", "pixel")
+        values = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: value[index] for name, value in values.items() if value is not None})
+
+
+@dataclass
+class PointBatch:
+    """The points of several clouds in one list, cloud after cloud.
+
+    Shape:
+        - points: ``(P, 5)`` float32, see :data:`POINT_COLUMNS`.
+        - cloud: ``(P,)`` int64, ascending: which cloud of the batch each point is of. A cloud may have no points.
+        - labels: ``(P,)`` int64, 255 ignored; ``None`` where no cloud has labels.
+        - neighbours: ``(P, K)`` int64 rows of the nearest points of the same cloud, the point itself first; ``None``
+          where the loader did not look them up.
+        - image: ``(P,)`` int64 row of :attr:`Batch.image` that sees the point, -1 for none; ``None`` without cameras.
+        - pixel: ``(P, 2)`` float32 ``(x, y)`` in that image.
+
+    Args:
+        clouds: number of clouds.
+        names, tokens, sample_tokens, rows, file_rows: of each cloud, as in :class:`PointCloud`.
+    """
+
+    points: Tensor
+    cloud: Tensor
+    clouds: int
+    labels: Tensor | None = None
+    neighbours: Tensor | None = None
+    image: Tensor | None = None
+    pixel: Tensor | None = None
+    names: list[str] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    sample_tokens: list[str | None] = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+    file_rows: list[int] = field(default_factory=list)
+
+    def to(self, device: Any, non_blocking: bool = False) -> PointBatch:
+        return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> PointBatch:
+        return _map_tensors(self, lambda tensor: tensor.pin_memory())
+
+    def __len__(self) -> int:
+        return self.clouds
 
 
 @dataclass

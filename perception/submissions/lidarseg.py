@@ -13,11 +13,9 @@ import numpy as np
 from perception.errors import InputError
 from perception.files import atomic_path, write_json
 from perception.submissions.detection import submission_meta
+from perception.taxonomy import LIDARSEG
 
-CHALLENGE_CLASSES = (
-    "ignore", "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone",
-    "trailer", "truck", "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation",
-)  # fmt: skip
+CHALLENGE_CLASSES = ("ignore", *LIDARSEG.classes)
 """The classes of the challenge; the position is the label. Nothing may be predicted as 0."""
 
 

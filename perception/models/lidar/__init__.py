@@ -1,0 +1,1 @@
+"""Networks that label LiDAR points, without compiled operators."""
