@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from perception.console import warn
 from perception.errors import InputError
 from perception.files import atomic_path, write_json
 from perception.models.base import PerceptionModel
+from perception.models.lidar.base import LidarModel
 from perception.models.zoo import ZOO, create_model
 
 WEIGHTS = "model.safetensors"
@@ -27,7 +28,7 @@ MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
 
-def save(model: PerceptionModel, folder: str | Path, half: bool = False) -> Path:
+def save(model: PerceptionModel | LidarModel, folder: str | Path, half: bool = False) -> Path:
     """Write ``config.json`` and ``model.safetensors`` into ``folder``.
 
     Args:
@@ -47,7 +48,7 @@ def save(model: PerceptionModel, folder: str | Path, half: bool = False) -> Path
     return folder
 
 
-def load(spec: str | Path, device: str = "cpu") -> PerceptionModel:
+def load(spec: str | Path, device: str = "cpu") -> Any:
     """A model in eval mode.
 
     Args:
@@ -73,7 +74,7 @@ def load(spec: str | Path, device: str = "cpu") -> PerceptionModel:
     return model.eval().to(device)
 
 
-def build(recipe: dict[str, Any], path: Path) -> PerceptionModel:
+def build(recipe: dict[str, Any], path: Path) -> Any:
     try:
         return create_model(recipe["name"], recipe["label_set"], **recipe["options"])
     except KeyError as error:
@@ -88,7 +89,7 @@ def read_weights(spec: str | Path) -> dict[str, Tensor]:
     return (_read_folder if path.is_dir() else _read_checkpoint)(path)[1]
 
 
-def load_weights(model: PerceptionModel, weights: dict[str, Tensor], path: Path) -> None:
+def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     own = model.state_dict()
     missing = [key for key in own if key not in weights]
     extra = [key for key in weights if key not in own]
@@ -103,7 +104,7 @@ def load_weights(model: PerceptionModel, weights: dict[str, Tensor], path: Path)
     model.load_state_dict(weights)
 
 
-def load_matching(model: PerceptionModel, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
+def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
     """Copy the weights whose name and shape agree, as when fine-tuning onto another class count.
 
     Norms per scale that the weights lack start from the plain norm of the same place.

@@ -9,24 +9,33 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from perception.errors import InputError
 from perception.models.base import PerceptionModel
+from perception.models.lidar.base import LidarModel
+from perception.models.lidar.frnet import FRNet
+from perception.models.lidar.waffleiron import WaffleIron
 from perception.models.multitask import MultiTaskModel
 from perception.models.torchvision_models import TorchvisionSegmentation
-from perception.taxonomy import ROAD_SCENE, LabelSet, get_label_set
+from perception.taxonomy import LIDARSEG, ROAD_SCENE, SEMANTIC_KITTI, LabelSet, get_label_set
+from perception.types import PointBatch
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a zoo member is built, and what is known about it."""
 
-    build: Callable[..., PerceptionModel]
+    build: Callable[..., PerceptionModel | LidarModel]
     kind: str
     backbone: str
     paper: str
     defaults: dict[str, Any] = field(default_factory=dict)
+    label_set: LabelSet = ROAD_SCENE
 
+
+LIDAR_POINTS = 34_000
+"""Points at which multiply-accumulates of LiDAR models are counted: a nuScenes sweep."""
 
 FPN_PAPER = "Feature Pyramid Networks for Object Detection - arXiv 1612.03144"
 
@@ -42,6 +51,32 @@ def _multitask(backbone: str, **defaults: Any) -> Recipe:
 def _torchvision(name: str, backbone: str, paper: str) -> Recipe:
     return Recipe(partial(TorchvisionSegmentation, name=name), "semantic", backbone, paper)
 
+
+def _frnet(label_set: LabelSet, **defaults: Any) -> Recipe:
+    paper = "FRNet: Frustum-Range Networks for Scalable LiDAR Segmentation - arXiv 2312.04484"
+    return Recipe(FRNet, "lidar", "frustum_range", paper, defaults, label_set)
+
+
+def _waffleiron(depth: int, channels: int, label_set: LabelSet = LIDARSEG, **defaults: Any) -> Recipe:
+    paper = "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation - arXiv 2301.10100"
+    options = {"depth": depth, "channels": channels, **defaults}
+    return Recipe(WaffleIron, "lidar", "waffleiron", paper, options, label_set)
+
+
+FRNET_NANO = {
+    "encoder": (32, 48, 64),
+    "embedding": 64,
+    "stem": (32, 48),
+    "channels": (48, 64, 96),
+    "blocks": (1, 2, 2),
+    "strides": (2, 2, 2),
+    "join": (64, 64),
+    "join_kernels": (1, 3),
+    "fusion_kernel": 1,
+}
+"""Sizes for two CPU cores. Most work at the full grid is in 1x1 convolutions; 3x3 ones run at half of it and below."""
+
+SEMANTIC_KITTI_SENSOR = {"grid": (64, 512), "elevation_deg": (3.0, -25.0), "intensity_scale": 1.0}
 
 ZOO: dict[str, Recipe] = {
     "multitask_resnet18_slim": _multitask(
@@ -65,6 +100,15 @@ ZOO: dict[str, Recipe] = {
         "resnet50",
         "Rethinking Atrous Convolution for Semantic Image Segmentation - arXiv 1706.05587",
     ),
+    "frnet_nuscenes": _frnet(LIDARSEG),
+    "frnet_semantic_kitti": _frnet(SEMANTIC_KITTI, **SEMANTIC_KITTI_SENSOR),
+    "frnet_nano": _frnet(LIDARSEG, **FRNET_NANO),
+    "waffleiron_48_384": _waffleiron(48, 384),
+    "waffleiron_48_256": _waffleiron(
+        48, 256, SEMANTIC_KITTI, cell_m=0.4, high_m=(50.0, 50.0, 3.0), intensity_scale=1.0
+    ),
+    "waffleiron_12_256": _waffleiron(12, 256, voxel_m=0.0, drop=0.0),
+    "waffleiron_6_64": _waffleiron(6, 64, voxel_m=0.0, drop=0.0),
 }
 
 
@@ -83,14 +127,19 @@ def list_models(kind: str | None = None) -> list[str]:
     return sorted(name for name, recipe in ZOO.items() if kind in (None, recipe.kind))
 
 
-def create_model(name: str, label_set: str | LabelSet = ROAD_SCENE, **options: Any) -> PerceptionModel:
+def create_model(name: str, label_set: str | LabelSet | None = None, **options: Any) -> Any:
     """Build a model of the zoo with random weights, or with a pretrained backbone.
 
     Args:
         name: one of :func:`list_models`.
-        label_set: what the outputs mean; a name or a :class:`LabelSet`.
-        options: ``num_classes``, ``heads``, ``pretrained``, ``in_channels`` for all; others by kind, see
-            :class:`MultiTaskModel` and :class:`TorchvisionSegmentation`.
+        label_set: what the outputs mean; a name or a :class:`LabelSet`. The default is that of the data set which
+            the model was published on, and ``road_scene`` for camera models.
+        options: ``num_classes`` for all, ``heads``, ``pretrained``, ``in_channels`` for camera models; others by
+            kind, see :class:`MultiTaskModel`, :class:`TorchvisionSegmentation`, :class:`FRNet` and
+            :class:`WaffleIron`.
+
+    Returns:
+        A :class:`PerceptionModel`, or a :class:`LidarModel` for the kind ``lidar``.
 
     Raises:
         InputError: for an unknown name or option.
@@ -100,7 +149,7 @@ def create_model(name: str, label_set: str | LabelSet = ROAD_SCENE, **options: A
         hint = f"; did you mean {', '.join(close)}?" if close else f"; the zoo has {', '.join(list_models())}"
         raise InputError(f"unknown model {name!r}{hint}")
     recipe = ZOO[name]
-    labels = get_label_set(label_set) if isinstance(label_set, str) else label_set
+    labels = get_label_set(label_set) if isinstance(label_set, str) else label_set or recipe.label_set
     try:
         model = recipe.build(labels, **{**recipe.defaults, **options})
     except TypeError as error:
@@ -112,26 +161,41 @@ def create_model(name: str, label_set: str | LabelSet = ROAD_SCENE, **options: A
 
 
 def describe(name: str, size: tuple[int, int] = (512, 1024)) -> dict[str, Any]:
-    """Facts of a zoo member: kind, backbone, parameters, and multiply-accumulates of one image in GMACs.
+    """Facts of a zoo member: kind, backbone, parameters, and multiply-accumulates of one input in GMACs.
 
+    The input is an image, or for LiDAR models a sweep of :data:`LIDAR_POINTS` points, none of which share a voxel.
     Convolutions and matrix products are counted; the model is built without memory for its weights.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     recipe = ZOO[name]
+    lidar = recipe.kind == "lidar"
+    whole: dict[str, Any] = {"voxel_m": 0.0} if recipe.build is WaffleIron else {}
     with torch.device("meta"):
-        model = create_model(name).eval()
-        image = torch.empty(1, 3, *size)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model(image)
+        model = create_model(name, **whole).eval()
+        sample = _meta_sweep(LIDAR_POINTS) if lidar else torch.empty(1, 3, *size)
     return {
         "name": name,
         "kind": recipe.kind,
         "backbone": recipe.backbone,
-        "heads": list(model.head_names),
+        "heads": ["lidar"] if lidar else list(model.head_names),
         "params": sum(parameter.numel() for parameter in model.parameters()),
-        "gmacs": round(counter.get_total_flops() / 2e9, 2),
-        "size": f"{size[0]}x{size[1]}",
+        "gmacs": round(count_macs(model, sample) / 1e9, 2),
+        "size": f"{LIDAR_POINTS} points" if lidar else f"{size[0]}x{size[1]}",
         "paper": recipe.paper,
     }
+
+
+def count_macs(model: nn.Module, sample: Any) -> float:
+    """Multiply-accumulates of the convolutions and matrix products of one forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(sample)
+    return counter.get_total_flops() / 2
+
+
+def _meta_sweep(points: int) -> PointBatch:
+    """The shapes of one sweep, with neighbours enough for any model."""
+    cloud = torch.empty(points, dtype=torch.int64)
+    neighbours = torch.empty(points, 17, dtype=torch.int64)
+    return PointBatch(torch.empty(points, 5), cloud, 1, neighbours=neighbours)

@@ -10,7 +10,8 @@ from perception.models.zoo import ZOO, create_model, describe, list_models
 from perception.taxonomy import CAMVID, ROAD_SCENE
 
 LIGHT = ["lraspp_mobilenetv3_large", "multitask_mobilenetv4_small", "multitask_resnet18_slim"]
-HEAVY = [name for name in list_models() if name not in LIGHT]
+CAMERA = [*list_models("multitask"), *list_models("semantic")]
+HEAVY = [name for name in CAMERA if name not in LIGHT]
 EVERY = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 
