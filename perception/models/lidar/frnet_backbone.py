@@ -105,7 +105,7 @@ class FRNetBackbone(nn.Module):
         super().__init__()
         if not len(channels) == len(blocks) == len(strides):
             raise InputError(
-                f"{len(channels)} widths, {len(blocks)} depths and {len(strides)} strides of stages; give as many of each"
+                f"{len(channels)} widths, {len(blocks)} depths and {len(strides)} strides of stages differ"
             )
         if len(join) != len(join_kernels):
             raise InputError(f"{len(join)} widths but {len(join_kernels)} kernels of the layers that join levels")
