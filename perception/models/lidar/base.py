@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.models.lidar.fold import fold
+from perception.models.lidar.fusion import CameraGate
 from perception.taxonomy import LabelSet
 from perception.types import PointBatch
 
@@ -47,11 +48,7 @@ class LidarModel(nn.Module, ABC):
 
     def build_gate(self, channels: int) -> nn.Module | None:
         """The gate of camera features into point features of a width; ``None`` for a model without cameras."""
-        if not self.image_channels:
-            return None
-        from perception.models.lidar.fusion import CameraGate
-
-        return CameraGate(channels, self.image_channels)
+        return CameraGate(channels, self.image_channels) if self.image_channels else None
 
     def gate_images(self, features: Tensor, image_features: Tensor | None) -> Tensor:
         """Point features with those of the cameras joined to them; unchanged where no camera features are given.
