@@ -27,6 +27,7 @@ COMMANDS = {
 }
 SUBCOMMANDS = {
     ("bench", "domains"): "one model on several data sets, such as weathers",
+    ("bench", "lidar"): "LiDAR networks on one sweep and on growing ones, and ways to scatter",
     ("bench", "loop"): "what the real-time loop costs besides the network",
     ("bench", "maps"): "masks projected from the map against dense labels",
     ("bench", "rungs"): "one set of weights for a ladder of resolutions against a model for each rung",

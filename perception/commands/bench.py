@@ -18,6 +18,8 @@ from perception.geometry.size import parse_size
 from perception.memory import keep_freed_memory
 
 WHAT = ("multitask", "train")
+OTHERS = ("domains", "lidar", "loop", "maps", "rungs", "stream")
+"""Benches with options of their own."""
 
 
 def main(
@@ -31,7 +33,7 @@ def main(
     """Time things against each other.
 
     The contestants take turns, round after round, so that a machine whose speed drifts treats them alike; the
-    ratio is the median of the ratios of each round. `perception bench domains`, `loop`, `maps`, `rungs` and
+    ratio is the median of the ratios of each round. `perception bench domains`, `lidar`, `loop`, `maps`, `rungs` and
     `stream` have options of their own.
 
     Args:
@@ -44,7 +46,7 @@ def main(
         precision: for ``train``: ``32-true`` or ``bf16-mixed``.
     """
     if what not in WHAT:
-        raise InputError(f"unknown bench {what!r}; use one of {', '.join(WHAT)}, domains, loop, maps, rungs, stream")
+        raise InputError(f"unknown bench {what!r}; use one of {', '.join((*WHAT, *OTHERS))}")
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, got {rounds}")
     height_width = parse_size(size)

@@ -30,8 +30,15 @@ def read_sweep(root: Path, tables: Any, token: str) -> np.ndarray:
     Raises:
         InputError: for a file that is missing, empty or cut off.
     """
-    filename = tables.get("sample_data", token)["filename"]
-    path = inside(root, filename)
+    return read_points(inside(root, tables.get("sample_data", token)["filename"]))
+
+
+def read_points(path: Path) -> np.ndarray:
+    """``(N, 5)`` float32 of one ``.pcd.bin`` file, as :func:`read_sweep` gives them.
+
+    Raises:
+        InputError: for a file that is missing, empty or cut off.
+    """
     if not path.is_file():
         raise InputError(f"LiDAR file {path} does not exist")
     values = np.fromfile(path, dtype="<f4") if path.stat().st_size % 4 == 0 else np.zeros(1, np.float32)
