@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from perception.errors import InputError
-from perception.types import IGNORE_INDEX
+from perception.taxonomies.ade20k import ADE20K
+from perception.taxonomies.bdd100k import BDD100K
+from perception.taxonomies.cityscapes import CITYSCAPES
+from perception.taxonomies.coco import COCO, COCO_STUFF
+from perception.taxonomies.label_set import RGB, LabelSet
+from perception.taxonomies.mapping import LabelMapping
+from perception.taxonomies.reading import label_set_from, read_label_set
+from perception.taxonomies.road_scene import TO_ROAD_SCENE
+from perception.taxonomies.voc import VOC
 
-RGB = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """The classes of one data set.
-
-    Args:
-        name: short name, as used in configs and file metadata.
-        classes: semantic class names; the position is the index in the masks.
-        colors: one RGB colour per class.
-        drivable: classes that are drivable area; empty where the data set cannot say.
-        lane: classes that are lane markings; empty where the data set has none.
-        detection: names of the box classes; the position is the box label.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    colors: tuple[RGB, ...]
-    drivable: tuple[str, ...] = ()
-    lane: tuple[str, ...] = ()
-    detection: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.classes) != len(self.colors):
-            raise ValueError(f"label set {self.name}: {len(self.classes)} classes but {len(self.colors)} colours")
-
-    def index(self, name: str) -> int:
-        """Index of a class.
-
-        >>> CAMVID.index("road")
-        3
-        """
-        try:
-            return self.classes.index(name)
-        except ValueError:
-            raise ValueError(f"label set {self.name} has no class {name!r}; it has {', '.join(self.classes)}") from None
-
-    def indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(self.index(name) for name in names)
-
-    def membership(self, names: tuple[str, ...]) -> np.ndarray:
-        """``(256,)`` uint8 table from a class index to 1 inside ``names``, 0 outside, 255 ignored."""
-        table = np.full(256, IGNORE_INDEX, np.uint8)
-        table[: len(self.classes)] = 0
-        table[list(self.indices(names))] = 1
-        return table
-
-    def palette(self) -> np.ndarray:
-        """``(256, 3)`` uint8 colours; indices without a class are black."""
-        table = np.zeros((256, 3), np.uint8)
-        table[: len(self.colors)] = self.colors
-        return table
-
+__all__ = [
+    "ADE20K",
+    "BDD100K",
+    "CAMVID",
+    "CITYSCAPES",
+    "COCO",
+    "COCO_STUFF",
+    "LABEL_SETS",
+    "LIDARSEG",
+    "NUSCENES_DETECTION",
+    "NUSCENES_LIDARSEG",
+    "NUSCENES_TO_DETECTION",
+    "NUSCENES_TO_SEMANTIC",
+    "RGB",
+    "ROAD_SCENE",
+    "SEMANTIC_KITTI",
+    "VOC",
+    "LabelMapping",
+    "LabelSet",
+    "get_label_set",
+    "label_mapping",
+    "label_set_reference",
+]
 
 CAMVID = LabelSet(
     name="camvid",
@@ -86,21 +63,12 @@ NUSCENES_DETECTION = (
 ROAD_SCENE = LabelSet(
     name="road_scene",
     # The 19 Cityscapes train ids in their order, so that Cityscapes maps without loss, then lane markings.
-    classes=(
-        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic_light", "traffic_sign", "vegetation",
-        "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-        "lane_marking",
-    ),
-    colors=(
-        (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-        (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
-        (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
-        (255, 255, 255),
-    ),
+    classes=(*CITYSCAPES.classes, "lane_marking"),
+    colors=(*CITYSCAPES.colors, (255, 255, 255)),
     drivable=("road", "lane_marking"),
     lane=("lane_marking",),
     detection=NUSCENES_DETECTION,
-)  # fmt: skip
+)
 
 LIDARSEG = LabelSet(
     name="lidarseg",
@@ -133,18 +101,57 @@ SEMANTIC_KITTI = LabelSet(
     drivable=("road",),
 )  # fmt: skip
 
-LABEL_SETS = {labels.name: labels for labels in (CAMVID, ROAD_SCENE, LIDARSEG, SEMANTIC_KITTI)}
+LABEL_SETS = {
+    labels.name: labels
+    for labels in (CAMVID, ROAD_SCENE, CITYSCAPES, BDD100K, COCO, COCO_STUFF, VOC, ADE20K, LIDARSEG, SEMANTIC_KITTI)
+}
 
 
-def get_label_set(name: str) -> LabelSet:
-    """Look up a label set by name.
+def get_label_set(name: str | Mapping[str, Any]) -> LabelSet:
+    """A label set by name, by the path of a YAML file that describes one, or of what a checkpoint keeps of one.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: for an unknown name, or a description of another form.
     """
-    if name not in LABEL_SETS:
-        raise InputError(f"unknown label set {name!r}; use one of {', '.join(LABEL_SETS)}")
-    return LABEL_SETS[name]
+    if not isinstance(name, str):
+        return label_set_from(name)
+    if name in LABEL_SETS:
+        return LABEL_SETS[name]
+    if Path(name).suffix in (".yaml", ".yml"):
+        return read_label_set(name)
+    raise InputError(
+        f"unknown label set {name!r}; use one of {', '.join(LABEL_SETS)}, or a YAML file with the key classes"
+    )
+
+
+def label_set_reference(labels: LabelSet) -> str | dict[str, Any]:
+    """What a checkpoint keeps of a label set, and :func:`get_label_set` takes: its name, or all of one of your own."""
+    return labels.name if LABEL_SETS.get(labels.name) == labels else labels.to_dict()
+
+
+def label_mapping(source: LabelSet, target: LabelSet) -> LabelMapping:
+    """The mapping between two label sets: to the road-scene label set, back from it where nothing was merged, or of
+    equal names, where one of the two is your own.
+
+    >>> label_mapping(CITYSCAPES, ROAD_SCENE).lossless
+    True
+
+    Raises:
+        InputError: where there is none.
+    """
+    if source.name in TO_ROAD_SCENE and target == ROAD_SCENE:
+        return LabelMapping(source, target, *TO_ROAD_SCENE[source.name])
+    if target.name in TO_ROAD_SCENE and source == ROAD_SCENE:
+        return label_mapping(target, source).inverse()
+    if source != target and source.name in LABEL_SETS and target.name in LABEL_SETS:
+        raise InputError(
+            f"there is no mapping of label set {source.name} to {target.name}; map both to {ROAD_SCENE.name}"
+        )
+    classes = {name: name for name in source.classes if name in target.classes}
+    boxes = {name: name for name in source.detection if name in target.detection}
+    if not classes and not boxes:
+        raise InputError(f"label sets {source.name} and {target.name} have no class name in common")
+    return LabelMapping(source, target, classes, boxes)
 
 
 NUSCENES_TO_DETECTION = {

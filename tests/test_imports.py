@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "perception"
 # Part -> (parts of ours, packages outside) that it must not import, at module level or inside functions.
 FORBIDDEN = {
     "types": ({"*"}, {"pytorch_lightning", "wandb", "torchvision"}),
-    "taxonomy": ({"*", "-types", "-errors"}, {"torch", "pytorch_lightning", "wandb"}),
+    "taxonomy": ({"*", "-types", "-errors", "-taxonomies"}, {"torch", "pytorch_lightning", "wandb"}),
+    "taxonomies": ({"*", "-types", "-errors", "-taxonomies"}, {"torch", "pytorch_lightning", "wandb"}),
     "geometry": ({"*", "-types", "-errors", "-geometry"}, {"pytorch_lightning", "wandb", "torchvision"}),
     "models": (
         {"tasks", "datasets", "datamodules", "callbacks", "runtime", "losses", "metrics", "commands", "viz"},

@@ -18,7 +18,7 @@ from perception.models.lidar.frnet import FRNet
 from perception.models.lidar.waffleiron import WaffleIron
 from perception.models.multitask import MultiTaskModel
 from perception.models.torchvision_models import TorchvisionSegmentation
-from perception.taxonomy import LIDARSEG, ROAD_SCENE, SEMANTIC_KITTI, LabelSet, get_label_set
+from perception.taxonomy import LIDARSEG, ROAD_SCENE, SEMANTIC_KITTI, LabelSet, get_label_set, label_set_reference
 from perception.types import PointBatch
 
 
@@ -127,13 +127,13 @@ def list_models(kind: str | None = None) -> list[str]:
     return sorted(name for name, recipe in ZOO.items() if kind in (None, recipe.kind))
 
 
-def create_model(name: str, label_set: str | LabelSet | None = None, **options: Any) -> Any:
+def create_model(name: str, label_set: str | dict[str, Any] | LabelSet | None = None, **options: Any) -> Any:
     """Build a model of the zoo with random weights, or with a pretrained backbone.
 
     Args:
         name: one of :func:`list_models`.
-        label_set: what the outputs mean; a name or a :class:`LabelSet`. The default is that of the data set which
-            the model was published on, and ``road_scene`` for camera models.
+        label_set: what the outputs mean; a :class:`LabelSet`, or what :func:`get_label_set` takes. The default is that
+            of the data set which the model was published on, and ``road_scene`` for camera models.
         options: ``num_classes`` for all, ``heads``, ``pretrained``, ``in_channels`` for camera models; others by
             kind, see :class:`MultiTaskModel`, :class:`TorchvisionSegmentation`, :class:`FRNet` and
             :class:`WaffleIron`.
@@ -149,14 +149,14 @@ def create_model(name: str, label_set: str | LabelSet | None = None, **options: 
         hint = f"; did you mean {', '.join(close)}?" if close else f"; the zoo has {', '.join(list_models())}"
         raise InputError(f"unknown model {name!r}{hint}")
     recipe = ZOO[name]
-    labels = get_label_set(label_set) if isinstance(label_set, str) else label_set or recipe.label_set
+    labels = get_label_set(label_set) if isinstance(label_set, str | dict) else label_set or recipe.label_set
     try:
         model = recipe.build(labels, **{**recipe.defaults, **options})
     except TypeError as error:
         raise InputError(f"model {name} does not take these options: {error}") from error
     # The weights come from what was trained, so a rebuilt model never looks for a pretrained backbone again.
     kept = {key: value for key, value in options.items() if key != "pretrained"}
-    model.recipe = {"name": name, "label_set": labels.name, "options": kept}
+    model.recipe = {"name": name, "label_set": label_set_reference(labels), "options": kept}
     return model
 
 
