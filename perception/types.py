@@ -148,6 +148,7 @@ class Sample:
         - semantic: ``(H, W)`` int64 class index, 255 ignored.
         - drivable, lane, crossing: ``(H, W)`` int64, 1 inside, 0 outside, 255 ignored.
         - boxes: the 2D boxes of the image.
+        - known_boxes: ``(K,)`` bool, for each detection class whether its objects are labelled; ``None``: all are.
         - depth_m: ``(H, W)`` float32 distance along the optical axis in metres, 0 where unknown.
         - global_from_ego: ``(4, 4)`` float64 pose of the vehicle when the image was taken.
 
@@ -164,6 +165,7 @@ class Sample:
     lane: Tensor | None = None
     crossing: Tensor | None = None
     boxes: Boxes | None = None
+    known_boxes: np.ndarray | None = None
     depth_m: Tensor | None = None
     camera: Camera | None = None
     speed_mps: float | None = None
@@ -172,6 +174,23 @@ class Sample:
     sample_token: str | None = None
     channel: str | None = None
     global_from_ego: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a panoptic picture, which holds the segment's number in each of its pixels.
+
+    Args:
+        number: in the picture, above 0.
+        label: semantic class index.
+        thing: whether it is one object of a countable class; else all of a class.
+        crowd: objects that nobody divided, which no metric expects.
+    """
+
+    number: int
+    label: int
+    thing: bool
+    crowd: bool = False
 
 
 MASK_TARGETS = ("semantic", "drivable", "lane", "crossing")
@@ -201,6 +220,8 @@ class Batch:
           ``None`` where no sample of the batch has it.
         - boxes: ``(B, M, 4)`` float32 xyxy, zero-padded; ``box_labels``: ``(B, M)`` int64, -1 padded.
         - has_boxes: ``(B,)`` bool, whether the sample has box labels at all (an empty list counts).
+        - known_boxes: ``(B, K)`` bool, for each detection class whether its objects are labelled: where they are not,
+          a box of it is neither right nor wrong. ``None``: all are.
 
     Args:
         cameras: after the transforms; in grouped batches the key to projecting one LiDAR sweep into every image.
@@ -220,6 +241,7 @@ class Batch:
     boxes: Tensor | None = None
     box_labels: Tensor | None = None
     has_boxes: Tensor | None = None
+    known_boxes: Tensor | None = None
     cameras: list[Camera | None] = field(default_factory=list)
     speed_mps: list[float | None] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from perception.checks.camvid import check_camvid
+from perception.checks.frames import KINDS, check_frames, guess
 from perception.checks.nuimages import check_nuimages
 from perception.checks.nuscenes import check_nuscenes
 from perception.checks.report import Report, findings_table
@@ -16,7 +17,7 @@ from perception.datasets.quarantine import FILE_NAME, write_quarantine
 from perception.errors import InputError
 from perception.files import require_dir
 
-FORMATS = ("auto", "nuscenes", "nuimages", "camvid")
+FORMATS = ("auto", "nuscenes", "nuimages", "camvid", *KINDS)
 MAX_WORKERS = 64
 
 
@@ -32,7 +33,8 @@ def main(
 
     Args:
         data: folder of the data set.
-        format: ``nuscenes``, ``nuimages``, ``camvid`` or ``auto``: by what the folder holds.
+        format: ``nuscenes``, ``nuimages``, ``camvid``, ``cityscapes``, ``bdd100k``, ``coco``, ``voc``, ``ade20k``,
+            ``folder`` (``images/SPLIT``, ``masks/SPLIT``, ``classes.yaml``) or ``auto``: by what the folder holds.
         version: folder of the tables, such as ``v1.0-trainval``; ``auto`` takes the only one.
         full: decode every image whole, and look at all values of label images; else header, size and end.
         quarantine: where to write the list of broken records; by default ``quarantine.json`` in the data folder, which
@@ -45,6 +47,8 @@ def main(
     kind = find_format(data, format)
     if kind == "camvid":
         report = check_camvid(data, full, workers)
+    elif kind in KINDS:
+        report = check_frames(data, kind, full, workers)
     else:
         check = check_nuscenes if kind == "nuscenes" else check_nuimages
         report = check(data, version, full, workers)
@@ -81,9 +85,11 @@ def find_format(data: Path, asked: str) -> str:
         return "nuscenes"
     if any((data / f"{split}annot").is_dir() for split in ("train", "val", "test")):
         return "camvid"
+    if (found := guess(data)) is not None:
+        return found
     raise InputError(
         f"data folder {data} is none that check knows: it has neither tables of nuScenes or nuImages "
-        "(<version>/sample_data.json) nor CamVid labels (trainannot/); name it with --format"
+        "(<version>/sample_data.json) nor the folders of another format; name it with --format"
     )
 
 

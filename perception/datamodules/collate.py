@@ -42,6 +42,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if any(sample.boxes is not None for sample in samples):
         batch.boxes, batch.box_labels = _pad_boxes(samples)
         batch.has_boxes = torch.tensor([sample.boxes is not None for sample in samples])
+        batch.known_boxes = _known_boxes(samples)
     return batch
 
 
@@ -65,6 +66,16 @@ def _stack_masks(samples: Sequence[Sample], name: str) -> Tensor | None:
     if known is None:
         return None
     return torch.stack([torch.full_like(known, IGNORE_INDEX) if mask is None else mask for mask in masks]).long()
+
+
+def _known_boxes(samples: Sequence[Sample]) -> Tensor | None:
+    known = [sample.known_boxes for sample in samples]
+    some = next((row for row in known if row is not None), None)
+    if some is None:
+        return None
+    return torch.stack(
+        [torch.ones(len(some), dtype=torch.bool) if row is None else torch.from_numpy(row) for row in known]
+    )
 
 
 def _pad_boxes(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:

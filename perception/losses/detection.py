@@ -50,11 +50,14 @@ def center_targets(
     return heatmap, row, column
 
 
-def heatmap_focal(logits: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
+def heatmap_focal(
+    logits: Tensor, target: Tensor, known: Tensor | None = None, alpha: float = 2.0, beta: float = 4.0
+) -> Tensor:
     """Penalty-reduced focal loss, divided by the number of centres (at least 1).
 
     Args:
         logits, target: ``(B, C, h, w)``; the target is 1 at centres and falls off around them.
+        known: ``(B, C)`` bool; maps of classes whose objects are not labelled count nothing. ``None``: all count.
     """
     logits = logits.float()
     probability = logits.sigmoid()
@@ -63,11 +66,19 @@ def heatmap_focal(logits: Tensor, target: Tensor, alpha: float = 2.0, beta: floa
     log_no = torch.nn.functional.logsigmoid(-logits)
     yes = (1 - probability) ** alpha * log_yes * centers
     no = (1 - target) ** beta * probability**alpha * log_no * ~centers
+    if known is not None:
+        no = no * known[:, :, None, None]
     return -(yes.sum() + no.sum()) / centers.sum().clamp(min=1)
 
 
 def center_loss(
-    outputs: dict[str, Tensor], boxes: Tensor, labels: Tensor, has_boxes: Tensor, level: int, box_weight: float = 2.0
+    outputs: dict[str, Tensor],
+    boxes: Tensor,
+    labels: Tensor,
+    has_boxes: Tensor,
+    level: int,
+    box_weight: float = 2.0,
+    known: Tensor | None = None,
 ) -> Tensor:
     """Focal loss of the heatmap plus GIoU loss of the boxes at their centres.
 
@@ -76,6 +87,7 @@ def center_loss(
         boxes: ``(B, M, 4)`` xyxy in pixels; labels: ``(B, M)``, -1 padded.
         has_boxes: ``(B,)`` bool; images without box labels are skipped.
         level: stride of the maps.
+        known: ``(B, C)`` bool, classes whose objects are labelled in the image; ``None``: all are.
     """
     if not has_boxes.any():
         return outputs["heatmap"].sum() * 0.0 + outputs["box"].sum() * 0.0
@@ -83,7 +95,7 @@ def center_loss(
     edges = outputs["box"][has_boxes].float()
     boxes, labels = boxes[has_boxes].float(), labels[has_boxes]
     target, row, column = center_targets(boxes, labels, heatmap.shape[1], (heatmap.shape[-2], heatmap.shape[-1]), level)
-    loss = heatmap_focal(heatmap, target)
+    loss = heatmap_focal(heatmap, target, None if known is None else known[has_boxes])
     image, box = torch.nonzero(labels >= 0, as_tuple=True)
     if not len(image):
         return loss + edges.sum() * 0.0

@@ -50,6 +50,9 @@ class MultiTaskMetrics(nn.Module):
         assert batch.box_labels is not None
         valid = batch.box_labels[i] >= 0
         predicted = {name: decoded[name][i].cpu() for name in ("boxes", "scores", "labels")}
+        if batch.known_boxes is not None:  # boxes of a class that nobody labelled are neither right nor wrong
+            counted = batch.known_boxes[i].cpu()[predicted["labels"].long()]
+            predicted = {name: value[counted] for name, value in predicted.items()}
         truth = {"boxes": batch.boxes[i][valid].cpu(), "labels": batch.box_labels[i][valid].cpu()}
         self.meters["detection"].update([predicted], [truth])  # type: ignore[operator]
 

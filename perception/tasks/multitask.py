@@ -187,7 +187,12 @@ class MultiTask(pl.LightningModule):
             assert batch.box_labels is not None
             assert batch.has_boxes is not None
             losses["detection"] = center_loss(
-                outputs["detection"], batch.boxes, batch.box_labels, batch.has_boxes, outputs["detection"]["level"]
+                outputs["detection"],
+                batch.boxes,
+                batch.box_labels,
+                batch.has_boxes,
+                outputs["detection"]["level"],
+                known=batch.known_boxes,
             )
         return losses
 
