@@ -13,7 +13,7 @@ from perception.models.zoo import describe, list_models
 
 
 def main(kind: str | None = None, size: str = "512x1024") -> list[dict[str, Any]]:
-    """List the models.
+    """List the models. Their backbones are in the JSON.
 
     Args:
         kind: only models of this kind: ``multitask``, ``semantic`` or ``lidar``.
@@ -25,15 +25,14 @@ def main(kind: str | None = None, size: str = "512x1024") -> list[dict[str, Any]
 
 
 def show(result: list[dict[str, Any]]) -> None:
-    table = Table()
+    sizes = dict.fromkeys(row["size"] for row in result)
+    table = Table(caption=f"GMACs of {' or '.join(sizes)}" if sizes else None)
     table.add_column("name", no_wrap=True)
-    for heading in ("kind", "backbone"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("M params", justify="right")
-    table.add_column("GMACs", justify="right")
-    table.add_column("at", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("M params", justify="right", no_wrap=True)
+    table.add_column("GMACs", justify="right", no_wrap=True)
     table.add_column("arXiv", no_wrap=True)
     for row in result:
         params, gmacs = f"{row['params'] / 1e6:.2f}", f"{row['gmacs']:.1f}"
-        table.add_row(row["name"], row["kind"], row["backbone"], params, gmacs, row["size"], row["paper"].split()[-1])
+        table.add_row(row["name"], row["kind"], params, gmacs, row["paper"].split()[-1])
     Console().print(table)
