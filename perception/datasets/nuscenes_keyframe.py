@@ -34,7 +34,7 @@ def keyframe_views(root: str | Path, version: str = "v1.0-mini", sample: str | N
     """
     root = Path(root)
     tables = open_tables(root, version)
-    record = _sample(tables, sample)
+    record = keyframe_record(tables, sample)
     views = []
     for channel in (c for c in MOSAIC if c in record["data"]):
         token = record["data"][channel]
@@ -42,7 +42,7 @@ def keyframe_views(root: str | Path, version: str = "v1.0-mini", sample: str | N
         pose = global_from_ego(tables, token)
         points = sweep_in_ego(root, tables, record["data"][LIDAR], token)[:, :3]
         image = read_image(inside(root, tables.get("sample_data", token)["filename"]))
-        boxes = [_box(box, inverse(pose)) for box in boxes_at(tables, token)]
+        boxes = [keyframe_box(box, inverse(pose)) for box in boxes_at(tables, token)]
         views.append(CameraView(channel, image, camera, points[np.isfinite(points).all(axis=1)], boxes))
     if not views:
         raise InputError(f"sample {record['token']} of {root} has no camera image")
@@ -51,7 +51,7 @@ def keyframe_views(root: str | Path, version: str = "v1.0-mini", sample: str | N
 
 def count_points(root: str | Path, tables: Any, sample: str) -> dict[str, int]:
     """Annotation token to the number of LiDAR points of the keyframe's turn in its box, surface included."""
-    record = _sample(tables, sample)
+    record = keyframe_record(tables, sample)
     token = record["data"][LIDAR]
     points = sweep_in_ego(Path(root), tables, token, token)[:, :3]
     ego_from_global = inverse(global_from_ego(tables, token))
@@ -61,7 +61,12 @@ def count_points(root: str | Path, tables: Any, sample: str) -> dict[str, int]:
     }
 
 
-def _sample(tables: Any, token: str | None) -> dict[str, Any]:
+def keyframe_record(tables: Any, token: str | None) -> dict[str, Any]:
+    """The ``sample`` record of a token, the first of the table for ``None``.
+
+    Raises:
+        InputError: for an unknown one, or one without LiDAR.
+    """
     if token is None:
         record = tables.sample[0]
     else:
@@ -74,7 +79,8 @@ def _sample(tables: Any, token: str | None) -> dict[str, Any]:
     return record
 
 
-def _box(box: Any, ego_from_global: np.ndarray) -> Box3D:
+def keyframe_box(box: Any, ego_from_global: np.ndarray) -> Box3D:
+    """A box of the devkit in the ego frame, named by its detection class where it has one."""
     name = NUSCENES_TO_DETECTION.get(box.name)
     label = -1 if name is None else NUSCENES_DETECTION.index(name)
     return Box3D(apply(ego_from_global, corners_of(box)), label, name or box.name.split(".")[-1])
