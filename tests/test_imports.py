@@ -29,6 +29,10 @@ FORBIDDEN = {
         {"tasks", "datasets", "datamodules", "callbacks", "runtime", "commands", "viz"},
         {"pytorch_lightning", "wandb", "nuscenes"},
     ),
+    "evaluation": (
+        {"*", "-types", "-errors", "-evaluation"},
+        {"pytorch_lightning", "wandb", "nuscenes"},
+    ),
     "datasets": (
         {"tasks", "datamodules", "models", "losses", "callbacks", "runtime", "commands"},
         {"pytorch_lightning", "wandb"},

@@ -1,7 +1,25 @@
 """Data sets joined with transforms and loaders for training."""
 
+from perception.datamodules.ade20k import ADE20KDataModule
+from perception.datamodules.bdd100k import BDD100KDataModule
 from perception.datamodules.camvid import CamVidDataModule
+from perception.datamodules.cityscapes import CityscapesDataModule
+from perception.datamodules.coco import COCODataModule
+from perception.datamodules.folder import FolderDataModule
+from perception.datamodules.mixed import MixedDataModule
 from perception.datamodules.nuimages import NuImagesDataModule
 from perception.datamodules.nuscenes import NuScenesDataModule
+from perception.datamodules.voc import VOCDataModule
 
-__all__ = ["CamVidDataModule", "NuImagesDataModule", "NuScenesDataModule"]
+__all__ = [
+    "ADE20KDataModule",
+    "BDD100KDataModule",
+    "COCODataModule",
+    "CamVidDataModule",
+    "CityscapesDataModule",
+    "FolderDataModule",
+    "MixedDataModule",
+    "NuImagesDataModule",
+    "NuScenesDataModule",
+    "VOCDataModule",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class FolderDataset(FrameDataset):
         images: str = "images/{split}",
         masks: str = "masks/{split}",
         mask_name: str = "{stem}.png",
-        ignored: tuple[tuple[int, int, int], ...] = ((0, 0, 0), (255, 255, 255)),
+        ignored: Sequence[Sequence[int]] = ((0, 0, 0), (255, 255, 255)),
         quarantine: str = AUTO,
     ) -> None:
         home = require_dir(root, "data folder")

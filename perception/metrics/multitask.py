@@ -33,13 +33,13 @@ class MultiTaskMetrics(nn.Module):
         self.seen: set[str] = set()
 
     def update(self, decoded: dict[str, Tensor], batch: Batch) -> None:
-        """Count one batch; ``decoded`` is what the model's ``decode`` returned."""
+        """Count one batch; ``decoded`` is what the model's ``decode`` returned, or some of it."""
         for name in ("semantic", "drivable", "lane"):
             target = getattr(batch, name)
-            if name in self.meters and target is not None:
+            if name in self.meters and name in decoded and target is not None:
                 self.meters[name].update(decoded[name], target)  # type: ignore[operator]
                 self.seen.add(name)
-        if "detection" in self.meters and batch.boxes is not None:
+        if "detection" in self.meters and "boxes" in decoded and batch.boxes is not None:
             assert batch.has_boxes is not None
             for i in torch.nonzero(batch.has_boxes).flatten().tolist():
                 self._update_boxes(decoded, batch, i)

@@ -89,6 +89,11 @@ class MultiResolution(MultiTask):
         self.distill, self.temperature, self.context = distill, temperature, context
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if getattr(getattr(self.trainer, "datamodule", None), "eval_names", None) is not None:
+            raise InputError("training over a ladder measures one data set; name it with data.init_args.validate")
+
     def run_at(self, scale: float, image: Tensor) -> dict[str, Any]:
         self.model.select_scale(scale)
         return self.forward(image)
@@ -148,19 +153,19 @@ class MultiResolution(MultiTask):
             self.log_dict({f"{stage}/{scale:g}/{name}": value for name, value in kept.items()})
         self.log_dict({f"{stage}/{name}": torch.stack(values).mean() for name, values in sums.items()})
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         self._measure(batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_rungs("val")
 
-    def test_step(self, batch: Batch, batch_index: int) -> None:
+    def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         self._measure(batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_rungs("test")
 
-    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         self.model.select_scale(self.scales[-1])
         self.eval_size = None
         return self.evaluate(batch)

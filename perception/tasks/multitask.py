@@ -15,13 +15,14 @@ from perception.console import console
 from perception.errors import InputError
 from perception.losses.balance import FixedBalance, UncertaintyBalance
 from perception.losses.detection import center_loss
+from perception.losses.hungarian import query_loss
 from perception.losses.segmentation import binary_dense, semantic_loss
-from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.backbones import freeze
 from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.multitask import MultiTaskModel
 from perception.models.zoo import create_model
+from perception.tasks.evaluation import EvaluationOptions, StageMetrics
 from perception.tasks.optim import parameter_groups, warmup_cosine
 from perception.types import Batch
 
@@ -31,7 +32,7 @@ class MultiTask(pl.LightningModule):
 
     Args:
         model: zoo name, see ``perception models``.
-        label_set: what the labels mean: ``camvid`` or ``road_scene``.
+        label_set: what the labels mean: a name such as ``camvid`` or ``road_scene``, or a YAML file of your own.
         heads: heads to build; the model's own by default.
         model_options: further options of ``create_model``.
         pretrained: backbone weights: true downloads them, a path reads a local safetensors file.
@@ -53,6 +54,8 @@ class MultiTask(pl.LightningModule):
             one: more steps in the same time.
         eval_size: ``[height, width]`` to which images are resized for evaluation; results are brought back to
             the size of the labels. ``None`` evaluates images as they come.
+        evaluation: further measures of ``validate`` and ``test``: ``tta_scales``, ``tta_flip``, ``window``,
+            ``stride``, ``boundary``, ``yolop``; see :class:`perception.tasks.evaluation.EvaluationOptions`.
         channels_last: memory format of the convolutions.
         compile: compile the network with ``torch.compile``.
 
@@ -83,6 +86,7 @@ class MultiTask(pl.LightningModule):
         lane_weight: float = 4.0,
         loss_stride: int = 1,
         eval_size: list[int] | None = None,
+        evaluation: dict[str, Any] | None = None,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
@@ -127,8 +131,9 @@ class MultiTask(pl.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.channels_last = channels_last
-        self.val_metrics = MultiTaskMetrics(self.model)
-        self.test_metrics = MultiTaskMetrics(self.model)
+        self.evaluation = EvaluationOptions.parse(evaluation)
+        self.val_metrics = StageMetrics(self.model, self.evaluation)
+        self.test_metrics = StageMetrics(self.model, self.evaluation)
 
     @property
     def num_classes(self) -> int:
@@ -158,6 +163,9 @@ class MultiTask(pl.LightningModule):
         labels = getattr(data, "label_set", None)
         if labels is not None and labels.name != self.model.label_set.name:
             raise InputError(f"the model predicts label set {self.model.label_set.name}, the data has {labels.name}")
+        names = getattr(data, "eval_names", None)
+        self.val_metrics.open(self.model, names, further=stage == "validate")
+        self.test_metrics.open(self.model, names, further=stage == "test")
         if self.compile_model and stage == "fit":
             self.model.compile()
 
@@ -170,14 +178,15 @@ class MultiTask(pl.LightningModule):
 
     def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Loss of every head whose target is in the batch."""
-        losses: dict[str, Tensor] = {}
+        losses = self.model.loss(outputs, batch)
         targets = {name: getattr(batch, name) for name in DENSE_HEADS}
         if self.loss_stride > 1 and self.training:
             targets = thinned(targets, self.loss_stride)
-        if "semantic" in outputs and targets["semantic"] is not None:
+        if "semantic" in outputs and "semantic" not in losses and targets["semantic"] is not None:
             loss = semantic_loss(outputs["semantic"], targets["semantic"], self.class_weights, self.jaccard)
-            if "semantic_aux" in outputs:
-                loss = loss + self.aux_weight * semantic_loss(outputs["semantic_aux"], targets["semantic"])
+            aux = outputs.get("semantic_aux", [])
+            for logits in [aux] if isinstance(aux, Tensor) else aux:
+                loss = loss + self.aux_weight * semantic_loss(logits, targets["semantic"])
             losses["semantic"] = loss
         for name, weight in (("drivable", 1.0), ("lane", self.lane_weight)):
             target = targets[name]
@@ -186,14 +195,11 @@ class MultiTask(pl.LightningModule):
         if "detection" in outputs and batch.boxes is not None:
             assert batch.box_labels is not None
             assert batch.has_boxes is not None
-            losses["detection"] = center_loss(
-                outputs["detection"],
-                batch.boxes,
-                batch.box_labels,
-                batch.has_boxes,
-                outputs["detection"]["level"],
-                known=batch.known_boxes,
-            )
+            detection, truth = outputs["detection"], (batch.boxes, batch.box_labels, batch.has_boxes)
+            if "heatmap" in detection:
+                losses["detection"] = center_loss(detection, *truth, detection["level"], known=batch.known_boxes)
+            else:
+                losses["detection"] = query_loss(detection, *truth, known=batch.known_boxes)
         return losses
 
     def _checked(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -246,9 +252,7 @@ class MultiTask(pl.LightningModule):
     def evaluate(self, batch: Batch) -> dict[str, Tensor]:
         """Decoded results at the size of the batch's images."""
         size = (batch.image.shape[-2], batch.image.shape[-1])
-        image = batch.image
-        if self.eval_size is not None and self.eval_size != size:
-            image = F.interpolate(image, size=self.eval_size, mode="bilinear", antialias=True)
+        image = self._at_eval_size(batch.image)
         outputs = self.forward(image)
         inner = (image.shape[-2], image.shape[-1])
         if inner != size:
@@ -261,24 +265,38 @@ class MultiTask(pl.LightningModule):
             decoded["boxes"] = decoded["boxes"] * scale
         return decoded
 
-    def _log_metrics(self, stage: str, metrics: MultiTaskMetrics) -> None:
-        values = metrics.compute()
-        metrics.reset()
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+    def _at_eval_size(self, image: Tensor) -> Tensor:
+        if self.eval_size is None or self.eval_size == image.shape[-2:]:
+            return image
+        return F.interpolate(image, size=self.eval_size, mode="bilinear", antialias=True)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.val_metrics.update(self.evaluate(batch), batch)
+    def evaluate_augmented(self, batch: Batch) -> dict[str, Tensor]:
+        """Decoded dense results of the windows, scales and mirrors of ``evaluation``, at the size of the images."""
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        decoded = self.evaluation.run(self.forward, self._at_eval_size(batch.image))
+        for name, mask in decoded.items():
+            if mask.shape[-2:] != size:
+                decoded[name] = F.interpolate(mask[:, None].float(), size=size, mode="nearest-exact")[:, 0].byte()
+        return decoded
+
+    def _measure_batch(self, metrics: StageMetrics, batch: Batch, place: int) -> None:
+        metrics.update(self.evaluate(batch), batch, place)
+        if metrics.augmented:
+            metrics.update_augmented(self.evaluate_augmented(batch), batch, place)
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        self._measure_batch(self.val_metrics, batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val", self.val_metrics)
+        self.log_dict({f"val/{name}": value for name, value in self.val_metrics.compute().items()})
 
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        self.test_metrics.update(self.evaluate(batch), batch)
+    def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        self._measure_batch(self.test_metrics, batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
-        self._log_metrics("test", self.test_metrics)
+        self.log_dict({f"test/{name}": value for name, value in self.test_metrics.compute().items()})
 
-    def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         return self.evaluate(batch)
 
     # Checkpoints

@@ -1,0 +1,225 @@
+"""Several data sets in one training, in one label set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from perception.datamodules.base import DrivingDataModule
+from perception.datamodules.collate import collate
+from perception.errors import InputError
+from perception.taxonomy import LabelMapping, get_label_set, label_mapping
+from perception.types import Batch, Sample
+
+EACH = "each"
+
+
+class RelabelledDataset(Dataset[Sample]):
+    """A data set in another label set.
+
+    Semantic classes without a counterpart become 255, boxes without one are left out, and ``known_boxes`` says for
+    which box classes the data set has labels.
+
+    Args:
+        dataset: of transformed samples.
+        mapping: from its label set.
+    """
+
+    def __init__(self, dataset: Dataset[Sample], mapping: LabelMapping) -> None:
+        self.dataset = dataset
+        self.classes = torch.from_numpy(mapping.table()).long()
+        self.box_labels = mapping.box_table()
+        self.known_boxes = mapping.known_boxes()
+        self.has_detection = bool(mapping.detection)
+        self.has_semantic = bool(mapping.classes)
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.relabel(self.dataset[index])
+
+    def relabel(self, sample: Sample) -> Sample:
+        semantic, boxes = sample.semantic, sample.boxes
+        if semantic is not None:
+            semantic = self.classes[semantic] if self.has_semantic else None
+        if boxes is not None:
+            labels = self.box_labels[boxes.labels]
+            boxes = replace(boxes, labels=labels)[labels >= 0] if self.has_detection else None
+        return replace(sample, semantic=semantic, boxes=boxes, known_boxes=None if boxes is None else self.known_boxes)
+
+
+class MixedDataset(Dataset[Sample]):
+    """Data sets one after the other, with an index over all of them."""
+
+    def __init__(self, datasets: Sequence[RelabelledDataset]) -> None:
+        self.datasets = list(datasets)
+        self.starts = [0]
+        for dataset in datasets:
+            self.starts.append(self.starts[-1] + len(dataset))
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def __getitem__(self, index: int) -> Sample:
+        place = next(i for i, end in enumerate(self.starts[1:]) if index < end)
+        return self.datasets[place][index - self.starts[place]]
+
+
+class MixedSampler(Sampler[int]):
+    """Draws data sets by weight and their frames in random order, each once before any comes again.
+
+    Over any number of draws the share of a data set is within one frame of its weight: the next frame is of the data
+    set that is furthest behind its share.
+
+    Args:
+        lengths: of the data sets, in the order of :class:`MixedDataset`.
+        weights: relative shares.
+        count: draws in an epoch.
+        seed: of the order; with the epoch it decides it, on every device alike.
+    """
+
+    def __init__(self, lengths: Sequence[int], weights: Sequence[float], count: int, seed: int = 0) -> None:
+        self.lengths, self.count, self.seed = list(lengths), count, seed
+        total = sum(weights)
+        self.shares = [weight / total for weight in weights]
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        starts = [sum(self.lengths[:i]) for i in range(len(self.lengths))]
+        order: list[list[int]] = [[] for _ in self.lengths]
+        drawn = [0] * len(self.lengths)
+        for step in range(1, self.count + 1):
+            place = max(range(len(self.lengths)), key=lambda i: self.shares[i] * step - drawn[i])
+            if not order[place]:
+                order[place] = torch.randperm(self.lengths[place], generator=generator).tolist()
+            drawn[place] += 1
+            yield starts[place] + order[place].pop()
+
+
+class MixedDataModule(pl.LightningDataModule):
+    """Trains on several data sets at once, each with the labels that it has.
+
+    Every source keeps its own transforms; the training crops of all must have one size. Labels are mapped to one label
+    set (:func:`perception.taxonomy.label_mapping`). A target that a data set does not have is skipped by the loss, and
+    so are box classes that it does not label.
+
+    Args:
+        sources: data modules by a name of yours, which stands in the keys of measures. Their batch sizes and loader
+            options do not count.
+        weights: share of each source in the training frames; equal by default.
+        label_set: what the labels become.
+        validate: ``each`` measures every source under ``val/<name>/...``; the name of one measures that one only,
+            under ``val/...``. The same goes for tests and predictions.
+        frames_per_epoch: training frames in an epoch; by default as many as there are.
+        seed: of the order of frames.
+        batch_size, eval_batch_size, num_workers: as in :class:`DrivingDataModule`.
+
+    Raises:
+        InputError: for sources, weights or sizes that do not fit together.
+    """
+
+    def __init__(
+        self,
+        sources: dict[str, DrivingDataModule],
+        weights: dict[str, float] | None = None,
+        label_set: str = "road_scene",
+        validate: str = EACH,
+        frames_per_epoch: int | None = None,
+        seed: int = 0,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+    ) -> None:
+        super().__init__()
+        if not sources:
+            raise InputError("sources is empty; name at least one data module")
+        bad = [name for name in sources if not name or "/" in name]
+        if bad:
+            raise InputError(f"source name {bad[0]!r} must not be empty or have a slash")
+        weights = dict.fromkeys(sources, 1.0) if weights is None else weights
+        if set(weights) != set(sources):
+            raise InputError(f"weights name {sorted(weights)}, sources {sorted(sources)}; give each source one")
+        if not all(weight > 0 for weight in weights.values()):
+            raise InputError(f"weights must be above 0, got {weights}")
+        if validate != EACH and validate not in sources:
+            raise InputError(f"validate {validate!r} must be {EACH} or one of {', '.join(sources)}")
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        if frames_per_epoch is not None and frames_per_epoch < batch_size:
+            raise InputError(f"frames_per_epoch {frames_per_epoch} is less than batch_size {batch_size}")
+        self.sources = sources
+        self.weights = weights
+        self.label_set = get_label_set(label_set)
+        self.validate = validate
+        self.frames_per_epoch = frames_per_epoch
+        self.seed = seed
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+
+    @property
+    def eval_names(self) -> list[str] | None:
+        """Names of the evaluation loaders in their order; ``None`` where there is one, which needs no name."""
+        return list(self.sources) if self.validate == EACH else None
+
+    def setup(self, stage: str) -> None:
+        for name, source in self.sources.items():
+            source.trainer = self.trainer
+            if stage in ("fit", "validate") or self.validate in (EACH, name):
+                source.setup(stage)
+                if any(source.groups(part) is not None for part in source.datasets):
+                    raise InputError(f"source {name!r} groups its cameras; a mix takes single images")
+
+    def _datasets(self, stage: str) -> dict[str, RelabelledDataset]:
+        chosen = {n: s for n, s in self.sources.items() if stage == "train" or self.validate in (EACH, n)}
+        return {
+            name: RelabelledDataset(source.datasets[stage], label_mapping(source.label_set, self.label_set))
+            for name, source in chosen.items()
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        datasets = self._datasets("train")
+        lengths = [len(dataset) for dataset in datasets.values()]
+        count = self.frames_per_epoch or sum(lengths)
+        if count < self.batch_size:
+            raise InputError(f"{count} training frames are fewer than batch_size {self.batch_size}")
+        sampler = MixedSampler(lengths, [self.weights[name] for name in datasets], count, self.seed)
+        return self._loader(MixedDataset([*datasets.values()]), sampler=sampler, train=True)
+
+    def _loader(self, dataset: Dataset[Sample], train: bool = False, sampler: Any = None) -> DataLoader[Batch]:
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            sampler=sampler,
+            drop_last=train,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0 and train,
+            pin_memory=on_gpu,
+            collate_fn=collate,
+        )
+
+    def _eval_loaders(self, stage: str) -> Any:
+        loaders = [self._loader(dataset) for dataset in self._datasets(stage).values()]
+        return loaders if self.eval_names else loaders[0]
+
+    def val_dataloader(self) -> Any:
+        return self._eval_loaders("val")
+
+    def test_dataloader(self) -> Any:
+        return self._eval_loaders("test")
+
+    def predict_dataloader(self) -> Any:
+        return self._eval_loaders("predict")
