@@ -18,10 +18,11 @@ COMMANDS = {
     "test": "measure a checkpoint on the test split",
     "predict": "write masks, overlays and boxes for a data set",
     "world": "write a nuScenes-format data set from the procedural driving world",
-    "show": "draw a keyframe: LiDAR points and boxes over its cameras",
+    "show": "draw a keyframe with its LiDAR points and boxes, or record a scene",
     "models": "list the models that can be built",
     "drive": "run a model over a source in the real-time loop and write a report",
     "calibrate": "measure how long each plan takes on this device",
+    "export": "write a model as a file that other runtimes run, proved equal",
     "check": "find what is broken in a data set, so that training leaves it out",
     "bench": "side-by-side timings with ratios",
 }

@@ -45,6 +45,7 @@ def main(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Measure how long each plan takes on this device, from compressed picture to answer, and write a table.
 
@@ -52,7 +53,7 @@ def main(
     rate, on average over calibrations, while the machine stays as it was. Leave it alone meanwhile.
 
     Args:
-        model: checkpoint file, saved folder, or a name from `perception models`.
+        model: checkpoint file, saved folder, a name from `perception models`, or a file of `perception export`.
         out: JSON file for the table; an earlier table is replaced.
         native: HEIGHTxWIDTH of the camera's pictures; default 900x1600, or that of the source.
         scales: the ladder of resolutions, as shares of it.
@@ -69,6 +70,8 @@ def main(
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
         compile: compile the network with torch.compile.
+        engine: torch for models; onnxruntime or openvino for files of `perception export`; auto takes torch,
+            onnxruntime for .onnx and openvino for .xml.
 
     Returns:
         What was measured of each plan, with the range that it sees and the highest speed that it supports.
@@ -89,16 +92,16 @@ def main(
     size, lens, pictures = _camera(source, camera, fps, native, focal_px)
     plans = build_plans(size, _parse_scales(scales), fovea, lens, stopping)
     with console.status(f"loading {model}"):
-        engine = load_engine(model, device, precision, compile=compile)
+        runner = load_engine(model, device, precision, compile=compile, engine=engine)
     conditions = (*QUIET, *BUSY) if corunner else QUIET
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None)
         measured = measure(
-            engine, plans, size, frames, conditions, pictures, 1 / fps,
+            runner, plans, size, frames, conditions, pictures, 1 / fps,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     counted = [condition.name for condition in (conditions if bound == "corunner" else QUIET)]
-    table = make_table(measured, counted, miss_rate, make_key(engine.info, size))
+    table = make_table(measured, counted, miss_rate, make_key(runner.info, size))
     table.save(out)
     return {
         "model": model,

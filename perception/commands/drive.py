@@ -18,7 +18,7 @@ from perception.console import console, track, warn
 from perception.errors import InputError
 from perception.files import write_json
 from perception.geometry.size import parse_size
-from perception.runtime.engine import TorchEngine, load_engine
+from perception.runtime.engine import Engine, load_engine
 from perception.runtime.loop import PACES, DriveLoop, FrameResult
 from perception.runtime.record import Record, frame_record, summarise
 from perception.runtime.resolution import parse_policy
@@ -49,6 +49,7 @@ def main(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
+    engine: str = "auto",
     size: str = "360x640",
     metrics: Path | None = None,
     video: bool = True,
@@ -63,7 +64,7 @@ def main(
     Args:
         source: folder of images, video file, nuscenes:ROOT or nuscenes:ROOT#scene-0061, rosbag:FOLDER or mcap:FILE
             (with #/topic where there are several), world or world:SEED.
-        model: checkpoint file, saved folder, or a name from `perception models`.
+        model: checkpoint file, saved folder, a name from `perception models`, or a file of `perception export`.
         out: folder for the results; must be new or empty unless --overwrite true.
         speed: m/s ('13.9'), '50km/h', '30mph', a CSV file with timestamp_us (or seconds) and speed_mps, or
             'pose' (from the source), 'can' (CAN bus data beside a nuScenes scene) or can:FILE.
@@ -87,6 +88,8 @@ def main(
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
         compile: compile the network with torch.compile.
+        engine: torch for models; onnxruntime or openvino for files of `perception export`; auto takes torch,
+            onnxruntime for .onnx and openvino for .xml.
         size: HEIGHTxWIDTH of the live world's pictures.
         metrics: JSON file of accuracy figures to show in the report: numbers by name, or tables of them.
         video: write the overlay video.
@@ -110,11 +113,11 @@ def main(
     if isinstance(chosen_speed, PoseSpeed) and not frames.has_speed:
         warn("this source does not know the vehicle's speed; going on without it (give one with --speed)")
     with console.status(f"loading {model}"):
-        engine = load_engine(model, device, precision, score, compile)
-    driving = make_policy(wanted, frames, engine, calibration, focal_px, min_height_px, utility)
+        runner = load_engine(model, device, precision, score, compile, engine)
+    driving = make_policy(wanted, frames, runner, calibration, focal_px, min_height_px, utility)
     with console.status("warming up"):
         loop = DriveLoop(
-            frames, chosen_speed, driving.policy, engine, deadline_ms, pace=pace, monitor=driving.monitor
+            frames, chosen_speed, driving.policy, runner, deadline_ms, pace=pace, monitor=driving.monitor
         )  # fmt: skip
         loop.warm_up()
 
@@ -124,7 +127,7 @@ def main(
     records: list[Record] = []
     heads: list[str] = []
     later = pace == "camera"
-    with pictures(frames, engine.labels, out / VIDEO if video else None, later and video, out) as drawn:
+    with pictures(frames, runner.labels, out / VIDEO if video else None, later and video, out) as drawn:
         with stop_on_signals(loop.stop):
             for result in track(loop, "driving", frames.total):
                 if not heads and result.prediction is not None:
@@ -143,13 +146,13 @@ def main(
 
     summary = summarise(records, chosen_speed.name, loop.record)
     _warn_about_gaps(summary, frames, chosen_speed)
-    run = _run_facts(model, frames, driving.name, chosen_speed, engine, loop) | dict(driving.facts)
+    run = _run_facts(model, frames, driving.name, chosen_speed, runner, loop) | dict(driving.facts)
     run |= {"heads": heads, "score": score, "video": VIDEO if video else None}
     report = {"format": 1, "summary": summary, "run": run, "frames": records}
     if figures:
         report["metrics"] = figures
     write_json(out / JSON, report)
-    write_report(out / HTML, report, keyframes, engine.labels, figures, heads)
+    write_report(out / HTML, report, keyframes, runner.labels, figures, heads)
     if not video:
         (out / VIDEO).unlink(missing_ok=True)  # an earlier run's, which this report does not describe
     files = {"html": str(out / HTML), "json": str(out / JSON), "video": str(out / VIDEO) if video else None}
@@ -245,11 +248,10 @@ def _warn_about_gaps(summary: Record, source: Source, speed: SpeedSource) -> Non
         warn(f"{summary['skipped']} of {summary['frames']} frames could not be read and were skipped")
 
 
-def _run_facts(
-    model: str, source: Source, policy: str, speed: SpeedSource, engine: TorchEngine, loop: DriveLoop
-) -> Record:
+def _run_facts(model: str, source: Source, policy: str, speed: SpeedSource, engine: Engine, loop: DriveLoop) -> Record:
     info = dict(engine.info)
-    versions = {"perception": perception.__version__, "torch": info.pop("torch"), "numpy": np.__version__,
+    runtimes: Record = {name: info.pop(name) for name in ("torch", "onnxruntime", "openvino") if name in info}
+    versions: Record = {"perception": perception.__version__, **runtimes, "numpy": np.__version__,
                 "python": platform.python_version()}  # fmt: skip
     return {
         "model": model,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,10 +28,9 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     height, width = x.shape[-2:]
     if height < 1 or width < 1:
         raise InputError(f"image of size {height}x{width} is empty")
-    # a - (a // b) * b rather than a % b, which the ONNX converter does not take with free sizes
-    below = -height - (-height // multiple) * multiple
-    right = -width - (-width // multiple) * multiple
-    if not below and not right:
+    below = (height + multiple - 1) // multiple * multiple - height
+    right = (width + multiple - 1) // multiple * multiple - width
+    if not torch.compiler.is_exporting() and not below and not right:  # a branch would hold for the traced size alone
         return x
     return F.pad(x, (0, right, 0, below), mode="replicate")
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perception.errors import InputError
+from perception.models.adaptive_pool import adaptive_average
 
 
 class ConvNormAct(nn.Sequential):
@@ -38,7 +39,7 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = x
         for size, branch in zip(self.bins, self.branches, strict=True):
-            pooled = branch(F.adaptive_avg_pool2d(x, size))
+            pooled = branch(adaptive_average(x, size))
             out = out + F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
         return out
 

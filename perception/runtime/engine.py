@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,16 +16,21 @@ import numpy as np
 from perception.console import warn
 from perception.errors import InputError
 from perception.memory import keep_freed_memory
-from perception.runtime.fovea import MASKS, fuse
+from perception.runtime.decoded import check_picture, to_prediction
+from perception.runtime.fovea import fuse
+from perception.runtime.host import cpu_name
 from perception.runtime.plan import Plan
 from perception.taxonomy import LabelSet
-from perception.types import Boxes, Prediction
+from perception.types import Prediction
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ENGINES = ("auto", "torch", "onnxruntime", "openvino")
+RUNS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+"""Engines of the exported files, by suffix; the first is the default."""
 
 
 class Engine(Protocol):
@@ -133,7 +138,7 @@ class TorchEngine:
         return {
             "engine": "torch",
             "device": str(self._device),
-            "device_name": torch.cuda.get_device_name(self._device) if cuda else _cpu_name(),
+            "device_name": torch.cuda.get_device_name(self._device) if cuda else cpu_name(),
             "precision": {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self._dtype],
             "compiled": self._compiled,
             "cuda_graphs": self._captured,
@@ -166,20 +171,14 @@ class TorchEngine:
     def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
         import torch
 
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise InputError(f"picture of shape {image.shape} and type {image.dtype} is not (H, W, 3) uint8")
-        if plan.fovea is not None and image.shape[:2] != plan.fovea.native:
-            raise InputError(
-                f"plan {plan.name} is for pictures of {plan.fovea.native[0]}x{plan.fovea.native[1]}, "
-                f"not {image.shape[0]}x{image.shape[1]}"
-            )
+        check_picture(image, plan)
         if self._device.type == "cuda":
             host = self._replay(image, plan)
         else:
             with torch.inference_mode():
                 picture = torch.from_numpy(np.ascontiguousarray(image))
                 host = [{name: value.numpy() for name, value in view.items()} for view in self._answer(picture, plan)]
-        predictions = [self._prediction(decoded) for decoded in host]
+        predictions = [to_prediction(decoded, self._score) for decoded in host]
         return predictions[0] if plan.fovea is None else fuse(plan, predictions[0], predictions[1])
 
     def _replay(self, image: np.ndarray, plan: Plan) -> list[dict[str, np.ndarray]]:
@@ -270,25 +269,45 @@ class TorchEngine:
             self._prepared[plan, size] = _Prepared(staging, picture, decoded, host, graph)
         return self._prepared[plan, size]
 
-    def _prediction(self, decoded: Mapping[str, np.ndarray]) -> Prediction:
-        masks = {name: decoded[name][0] for name in MASKS if name in decoded}
-        boxes = None
-        if "boxes" in decoded:
-            scores = decoded["scores"][0].astype(np.float32)
-            xyxy = decoded["boxes"][0].astype(np.float32)
-            keep = (scores >= self._score) & np.isfinite(xyxy).all(axis=1)  # a NaN score fails the comparison
-            boxes = Boxes(xyxy[keep], decoded["labels"][0][keep], scores[keep])
-        return Prediction(**masks, boxes=boxes)
-
 
 def load_engine(
-    model: str, device: str = "auto", precision: str = "auto", score: float = 0.3, compile: bool = False
-) -> TorchEngine:
-    """A torch engine for a checkpoint file, a saved folder or a zoo name.
+    model: str,
+    device: str = "auto",
+    precision: str = "auto",
+    score: float = 0.3,
+    compile: bool = False,
+    engine: str = "auto",
+) -> Engine:
+    """An engine for a checkpoint file, a saved folder, a zoo name, or a file of ``perception export``.
+
+    Args:
+        engine: ``torch`` for models, ``onnxruntime`` or ``openvino`` for exported files; ``auto`` is torch for models,
+            ONNX Runtime for ``.onnx`` and OpenVINO for ``.xml``.
 
     Raises:
-        InputError: for an unknown model, device or precision.
+        InputError: for an unknown model, device, precision or engine, or an engine that does not run this model.
+        MissingExtra: where the engine is not installed.
     """
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}; use one of {', '.join(ENGINES)}")
+    suffix = Path(model).suffix
+    able = RUNS.get(suffix, ("torch",))
+    chosen = able[0] if engine == "auto" else engine
+    if chosen not in able:
+        what = f"{suffix} files run" if suffix in RUNS else "models that are not exported run"
+        raise InputError(f"{what} on {' or '.join(able)}, not on {chosen}; see perception export")
+    if chosen != "torch" and compile:
+        raise InputError(f"--compile is for torch; {model} is compiled by {chosen}")
+    if chosen == "openvino":
+        from perception.runtime.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(model, device, precision, score)
+    if chosen == "onnxruntime":
+        from perception.runtime.onnx_engine import OnnxEngine
+
+        if precision not in ("auto", "fp32"):
+            raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
+        return OnnxEngine(model, device, score)
     import perception
 
     _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load
@@ -336,14 +355,3 @@ def _recipe_digest(recipe: Any) -> str | None:
     if not recipe:
         return None
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -1,0 +1,144 @@
+"""``perception export``: a model as a file that other runtimes run, proved equal before it is handed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.console import console
+from perception.errors import InputError
+from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines
+from perception.export.network import ExportNetwork
+from perception.export.timing import time_engines
+from perception.files import write_json
+from perception.geometry.size import parse_size
+from perception.models.base import PerceptionModel
+from perception.runtime.calibration import decode
+from perception.runtime.pictures import timing_pictures
+
+FREE = {"auto": None, "true": True, "false": False}
+
+
+def main(
+    model: str,
+    *,
+    out: Path,
+    format: str = "onnx",
+    size: str = "360x640",
+    free_size: str = "auto",
+    scale: float | None = None,
+    input: str = "uint8",
+    postprocess: bool = True,
+    half: bool = False,
+    frames: str | None = None,
+    pictures: int = 4,
+    timing: int = 20,
+) -> dict[str, Any]:
+    """Export a model, compare the file with it at several sizes, and write a parity report beside it.
+
+    The report is OUT with .parity.json at its end. Exit code 1 where the file does not agree with the model.
+
+    Args:
+        model: checkpoint file, saved folder, or a name from `perception models`.
+        out: file to write: .onnx, or .xml for openvino (the weights go into the .bin beside it).
+        format: onnx, or openvino.
+        size: HEIGHTxWIDTH that is traced, and the only one of a file without free size.
+        free_size: one file for all sizes: true, false, or auto: where the network allows it. Attention fixes its size.
+        scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
+        input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
+        postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
+        half: store the weights of an OpenVINO file in half precision.
+        frames: compare on pictures from here instead of made-up ones; see `perception drive --source`.
+        pictures: number of pictures to compare on, at each size.
+        timing: timed runs of each runtime at the traced size; 0 times nothing.
+
+    Raises:
+        InputError: for bad input, or a model that cannot be exported as asked.
+    """
+    import perception
+
+    if free_size not in FREE:
+        raise InputError(f"unknown free_size {free_size!r}; use {', '.join(FREE)}")
+    if format not in FORMATS:
+        raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
+    if pictures < 1 or timing < 0:
+        raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
+    traced = parse_size(size)
+    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half)
+    images = _pictures(frames, pictures, traced)
+    with console.status(f"loading {model}"):
+        network = perception.load(model)
+    if not isinstance(network, PerceptionModel):
+        raise InputError(f"{model} is no camera model; perception export takes those")
+    check_options(network, out, options)
+    with console.status(f"exporting {model}"):
+        wrapped, described, parity = export_model(network, out, options, images)
+    passed = all(entry["passed"] for entry in parity)
+    report = Path(f"{out}.parity.json")
+    result = {
+        "model": model,
+        "out": str(out),
+        "format": format,
+        "size": size,
+        "free_size": described.free_size,
+        "opset": described.opset,
+        "digest": described.digest,
+        "files": [out.name, *described.data],
+        "passed": passed,
+        "parity": parity,
+        "timing": _time(wrapped, out, images, traced, timing) if timing else None,
+        "report": str(report),
+    }
+    write_json(report, result)
+    return result
+
+
+def _time(
+    network: ExportNetwork, out: Path, images: list[np.ndarray], size: tuple[int, int], runs: int
+) -> dict[str, Any]:
+    with console.status("timing"):
+        return time_engines(network, open_engines(out), images, size, runs)
+
+
+def _pictures(source: str | None, count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    if source is None:
+        return [decode(jpeg) for jpeg in timing_pictures(size, count)]
+    from perception.runtime.source import open_source
+
+    images = [frame.image for frame in open_source(source, max_frames=count) if frame.image is not None]
+    if not images:
+        raise InputError(f"none of the first {count} frames of {source} could be read")
+    return images
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the report for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("engine", "size", "output", "agreement", "mIoU", "max error", "")
+    for column in table.columns[3:6]:
+        column.justify = "right"
+    for entry in result["parity"]:
+        mark = "same" if entry["passed"] else "DIFFERS"
+        for name, values in entry["outputs"].items() or [("-", {})]:
+            cells = [_cell(values, key) for key in ("agreement", "miou", "max_error")]
+            table.add_row(entry["engine"], entry["size"], name, *cells, entry.get("error", mark))
+    output = Console()
+    output.print(table)
+    for name, entry in (result["timing"] or {}).get("engines", {}).items():
+        output.print(f"{name:22} {entry['p50_ms']:7.1f} ms   {entry['speedup']:.2f}x", highlight=False)
+    output.print(f"wrote {' and '.join(result['files'])}; report {result['report']}", highlight=False, soft_wrap=True)
+    if not result["passed"]:
+        output.print("[red]the file does not agree with the model; do not use it[/red]")
+
+
+def exit_code(result: dict[str, Any]) -> int:
+    """1 where the file does not agree with the model."""
+    return 0 if result["passed"] else 1
+
+
+def _cell(values: dict[str, float], name: str) -> str:
+    return f"{values[name]:.6g}" if name in values else ""

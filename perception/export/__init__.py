@@ -1,0 +1,1 @@
+"""Models out of the library: files that other runtimes run, proved equal."""

@@ -1,0 +1,125 @@
+"""One export from start to end: trace, write, run the file in its runtimes, and report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.export.network import ExportNetwork, takes_free_size
+from perception.export.onnx_file import describe_model, export_onnx
+from perception.export.openvino_file import export_openvino
+from perception.export.parity import compare, record
+from perception.models.base import PerceptionModel
+from perception.runtime.exported_engine import ExportedEngine
+from perception.runtime.exported_file import FileInfo
+
+FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
+FREE_FACTORS = ((0.5, 0.5), (0.75, 1.0), (1.0, 0.7), (1.25, 1.25), (0.63, 0.87))
+"""Sizes at which a file of free size is compared, relative to the traced one; none is it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is exported.
+
+    Args:
+        format: ``onnx`` or ``openvino``.
+        size: ``(height, width)`` that is traced.
+        free_size: whether other sizes work too; ``None`` decides by the network.
+        scale: share of the camera's resolution, for models with norms per scale.
+        input, postprocess: see :class:`ExportNetwork`.
+        half: store OpenVINO's weights in half precision.
+    """
+
+    format: str
+    size: tuple[int, int]
+    free_size: bool | None = None
+    scale: float | None = None
+    input: str = "uint8"
+    postprocess: bool = True
+    half: bool = False
+
+
+def export_model(
+    model: PerceptionModel, out: Path, options: Options, pictures: Sequence[np.ndarray]
+) -> tuple[ExportNetwork, FileInfo, list[dict[str, Any]]]:
+    """Write a file and compare it with the model in every runtime that reads it.
+
+    Args:
+        pictures: ``(H, W, 3)`` uint8 RGB to compare on.
+
+    Returns:
+        The network that was traced, the file's description, and one parity record for each runtime and size.
+
+    Raises:
+        InputError: for options that do not fit the model or each other, or a network that cannot be exported.
+    """
+    check_options(model, out, options)
+    if options.scale is not None:
+        model.select_scale(options.scale)
+    free = takes_free_size(model) if options.free_size is None else options.free_size
+    network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess).eval()
+    described = describe_model(
+        model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
+    )
+    if options.format == "onnx":
+        described = export_onnx(network, described, out)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
+            between = Path(folder) / f"{out.stem}.onnx"
+            traced = export_onnx(network, described, between)
+            described = export_openvino(between, traced, out, options.half)
+    return network, described, parities(network, described, out, pictures)
+
+
+def parities(
+    network: ExportNetwork, described: FileInfo, out: Path, pictures: Sequence[np.ndarray]
+) -> list[dict[str, Any]]:
+    """One record for each runtime that reads the file and each size that it takes."""
+    sizes = [described.size]
+    if described.free_size:
+        sizes += [(round(described.size[0] * tall), round(described.size[1] * wide)) for tall, wide in FREE_FACTORS]
+    records = []
+    for name, engine in open_engines(out).items():
+        for size in sizes:
+            try:
+                entry = record(compare(network, engine.run, pictures, size))
+            except InputError as error:
+                entry = {"size": f"{size[0]}x{size[1]}", "passed": False, "outputs": {}, "error": str(error)}
+            records.append({"engine": name, **entry})
+    return records
+
+
+def open_engines(out: Path) -> dict[str, ExportedEngine]:
+    """The file in each of its runtimes, also where it gives raw maps."""
+    from perception.runtime.onnx_engine import OnnxEngine
+    from perception.runtime.openvino_engine import OpenVinoEngine
+
+    engines: dict[str, ExportedEngine] = {}
+    if out.suffix == ".onnx":
+        engines["onnxruntime"] = OnnxEngine(out, "cpu", raw=True)
+    engines["openvino"] = OpenVinoEngine(out, "cpu", "fp32", raw=True)
+    return engines
+
+
+def check_options(model: PerceptionModel, out: Path, options: Options) -> None:
+    """Refuse what cannot be exported before anything is written."""
+    if options.format not in FORMATS:
+        raise InputError(f"unknown format {options.format!r}; use one of {', '.join(FORMATS)}")
+    if out.suffix != FORMATS[options.format]:
+        raise InputError(f"out {out} must end in {FORMATS[options.format]} for format {options.format}")
+    scales = getattr(model, "scales", None)
+    if scales and options.scale not in scales:
+        raise InputError(
+            f"this model has norms for scales {', '.join(f'{scale:g}' for scale in scales)}, and one file holds those "
+            "of one; name it with --scale, and export a file for each plan"
+        )
+    if not scales and options.scale is not None:
+        raise InputError("--scale is for models with norms per scale; this one runs at every scale as it is")

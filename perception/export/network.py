@@ -1,0 +1,62 @@
+"""A model as a plain function of one picture batch, which exporters can trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perception.errors import InputError
+from perception.models.base import PerceptionModel
+
+INPUTS = ("uint8", "float")
+
+
+class ExportNetwork(nn.Module):
+    """Picture bytes in, a fixed list of tensors out.
+
+    Args:
+        model: in eval mode.
+        input: ``uint8`` takes 0..255, ``float`` takes 0..1; normalisation is inside either way.
+        postprocess: ``semantic``, ``drivable``, ``lane`` as ``(N, H, W)`` uint8, and ``boxes`` ``(N, K, 4)``,
+            ``scores``, ``labels`` ``(N, K)``; without it the logits of each head, detection as ``heatmap`` and ``box``.
+
+    Shape:
+        - input: ``(N, 3, H, W)``.
+    """
+
+    def __init__(self, model: PerceptionModel, input: str = "uint8", postprocess: bool = True) -> None:
+        super().__init__()
+        if input not in INPUTS:
+            raise InputError(f"unknown input {input!r}; use {' or '.join(INPUTS)}")
+        self.model = model
+        self.input = input
+        self.postprocess = postprocess
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        pixels = image.float() / 255 if self.input == "uint8" else image
+        outputs = self.model(pixels)
+        return self.model.decode(outputs) if self.postprocess else raw_outputs(outputs)
+
+    def example(self, size: tuple[int, int], batch: int = 1) -> Tensor:
+        """A picture batch to trace with."""
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (batch, 3, *size), generator=generator, dtype=torch.uint8)
+        return pixels if self.input == "uint8" else pixels.float() / 255
+
+
+def takes_free_size(model: nn.Module) -> bool:
+    """Whether one file serves all sizes: windows and position embeddings of attention fix the traced one."""
+    return not any("Attention" in type(module).__name__ for module in model.modules())
+
+
+def raw_outputs(outputs: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a model's outputs in one flat dictionary."""
+    flat: dict[str, Tensor] = {}
+    for name, value in outputs.items():
+        if isinstance(value, Tensor):
+            flat[name] = value
+        elif isinstance(value, dict):
+            flat |= {key: part for key, part in value.items() if isinstance(part, Tensor)}
+    return flat

@@ -1,0 +1,129 @@
+"""Whether an exported file says what the model says, on pictures at several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from perception.export.network import ExportNetwork
+from perception.metrics.segmentation import SemanticIoU
+from perception.runtime.exported_engine import resized
+
+MASKS = ("semantic", "drivable", "lane")
+MIN_AGREEMENT = 0.999
+"""Least share of pixels of a mask, and of boxes, that must be the same."""
+MAX_ERROR = 1e-3
+"""Largest error of raw maps, as a share of their largest value."""
+BOX_IOU = 0.9
+SCORE = 0.05
+"""Boxes with a lower score are not compared: their order is a matter of rounding."""
+
+Runner = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Agreement at one size.
+
+    Args:
+        outputs: figures by output: ``agreement`` and ``miou`` of masks, ``agreement`` of boxes, ``max_error`` and
+            ``mean_error`` of numbers.
+        passed: whether all of them keep to the limits.
+    """
+
+    size: tuple[int, int]
+    outputs: dict[str, dict[str, float]]
+    passed: bool
+
+
+def compare(network: ExportNetwork, run: Runner, pictures: Sequence[np.ndarray], size: tuple[int, int]) -> Parity:
+    """Compare a file with the network that it was made from.
+
+    Args:
+        run: the file: ``(1, 3, H, W)`` of the file's input type in, its outputs out.
+        pictures: ``(H, W, 3)`` uint8 RGB, resized to ``size``.
+    """
+    figures: dict[str, list[dict[str, float]]] = {}
+    for picture in pictures:
+        batch = torch.from_numpy(resized(picture, size).transpose(2, 0, 1)[None].copy())
+        batch = batch if network.input == "uint8" else batch.float() / 255
+        with torch.inference_mode():
+            wanted = {name: value.numpy() for name, value in network(batch).items()}
+        for name, value in agreement(wanted, run(batch.numpy())).items():
+            figures.setdefault(name, []).append(value)
+    outputs = {name: _worst(values) for name, values in figures.items()}
+    return Parity(size, outputs, all(_passes(value) for value in outputs.values()))
+
+
+def agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Figures of one picture, by output."""
+    figures: dict[str, dict[str, float]] = {}
+    for name, truth in wanted.items():
+        value = got.get(name)
+        if name in ("scores", "labels") and "boxes" in wanted:
+            continue
+        if value is None or value.shape != truth.shape or not np.isfinite(value).all():
+            figures[name] = {"agreement": 0.0}
+        elif name == "boxes":
+            figures[name] = {"agreement": _box_agreement(wanted, got)}
+        elif name in MASKS and truth.dtype == np.uint8:
+            figures[name] = {"agreement": float((truth == value).mean()), "miou": _miou(truth, value)}
+        else:
+            error = np.abs(truth.astype(np.float64) - value.astype(np.float64))
+            scale = max(float(np.abs(truth).max()), 1e-12)
+            figures[name] = {
+                "max_error": float(error.max()),
+                "mean_error": float(error.mean()),
+                "relative_error": float(error.max() / scale),
+            }
+    return figures
+
+
+def _miou(truth: np.ndarray, value: np.ndarray) -> float:
+    metric = SemanticIoU(int(max(truth.max(), value.max())) + 2)
+    metric.update(torch.from_numpy(value), torch.from_numpy(truth).long())
+    return float(metric.compute().nanmean())
+
+
+def _box_agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> float:
+    """Share of boxes with a partner of the same class on the other side, both ways."""
+    matched = total = 0
+    for one, other in ((wanted, got), (got, wanted)):
+        boxes, labels = _boxes_from(one, SCORE)
+        partners, partner_labels = _boxes_from(other, 0.9 * SCORE)  # a score may round to below the limit
+        low = np.maximum(boxes[:, None, :2], partners[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], partners[None, :, 2:])
+        overlap = (high - low).clip(0).prod(axis=2)
+        areas = [(side[:, 2:] - side[:, :2]).clip(0).prod(axis=1) for side in (boxes, partners)]
+        union = areas[0][:, None] + areas[1][None] - overlap
+        same = (labels[:, None] == partner_labels[None]) & (overlap >= BOX_IOU * union)
+        matched += int(same.any(axis=1).sum())
+        total += len(boxes)
+    return matched / total if total else 1.0
+
+
+def _boxes_from(decoded: Mapping[str, np.ndarray], score: float) -> tuple[np.ndarray, np.ndarray]:
+    keep = decoded["scores"][0] >= score
+    return decoded["boxes"][0][keep].astype(np.float64), decoded["labels"][0][keep]
+
+
+def _worst(values: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        name: (min if name in ("agreement", "miou") else max)(value[name] for value in values) for name in values[0]
+    }
+
+
+def _passes(figures: dict[str, float]) -> bool:
+    if "agreement" in figures:
+        return figures["agreement"] >= MIN_AGREEMENT
+    return figures["relative_error"] <= MAX_ERROR
+
+
+def record(parity: Parity) -> dict[str, Any]:
+    """For JSON."""
+    height, width = parity.size
+    return {"size": f"{height}x{width}", "passed": parity.passed, "outputs": parity.outputs}

@@ -1,0 +1,103 @@
+"""Runs exported files with numpy and the file's own runtime; torch is not needed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from perception.errors import InputError
+from perception.runtime.decoded import check_picture, to_prediction
+from perception.runtime.exported_file import FileInfo
+from perception.runtime.fovea import fuse
+from perception.runtime.plan import Plan
+from perception.types import Prediction
+
+
+class ExportedEngine(ABC):
+    """An engine over one exported file; subclasses know the runtime.
+
+    The picture is resized on the host with an antialiased bilinear filter, as the torch engine does on a CPU.
+
+    Args:
+        path: the file.
+        described: what it says about itself.
+        score: boxes with a lower score are dropped.
+        raw: also take files that give raw maps, for :meth:`run` alone.
+
+    Raises:
+        InputError: for a file whose classes are not this version's, or that gives raw maps.
+    """
+
+    def __init__(self, path: Path, described: FileInfo, score: float, raw: bool = False) -> None:
+        if not 0 <= score <= 1:
+            raise InputError(f"score {score:g} is outside 0..1")
+        if not described.postprocess and not raw:
+            raise InputError(f"{path} gives raw maps; export it with --postprocess true to drive it")
+        self.path = path
+        self.described = described
+        self.labels = described.labels(path)
+        self._score = score
+
+    @property
+    @abstractmethod
+    def info(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Decoded results of a ``(1, 3, H, W)`` batch of the file's input type."""
+
+    def facts(self, engine: str, device: str, device_name: str, precision: str, threads: int) -> dict[str, Any]:
+        """The part of ``info`` that all of them share."""
+        described = self.described
+        return {
+            "engine": engine,
+            "device": device,
+            "device_name": device_name,
+            "precision": precision,
+            "compiled": True,
+            "threads": threads,
+            "architecture": described.model,
+            "digest": described.kind_digest(),
+            "label_set": described.label_set,
+        }
+
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
+        """Run the plan twice.
+
+        Raises:
+            InputError: for a size that the file does not take.
+        """
+        for _ in range(2):
+            self(np.zeros((*(picture_size or plan.output_size), 3), np.uint8), plan)
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        check_picture(image, plan)
+        views = [resized(image, plan.size)]
+        if plan.fovea is not None:
+            at = plan.fovea.window
+            views.append(image[at.top : at.top + at.height, at.left : at.left + at.width])
+        predictions = [to_prediction(self.run(self._input(view)), self._score) for view in views]
+        return predictions[0] if plan.fovea is None else fuse(plan, predictions[0], predictions[1])
+
+    def _input(self, view: np.ndarray) -> np.ndarray:
+        size = (view.shape[0], view.shape[1])
+        if size != self.described.size and not self.described.free_size:
+            height, width = self.described.size
+            raise InputError(
+                f"{self.path} takes pictures of {height}x{width} alone, not {size[0]}x{size[1]}; export a file for "
+                "each size"
+            )
+        batch = np.ascontiguousarray(view.transpose(2, 0, 1)[None])
+        return batch if self.described.input == "uint8" else batch.astype(np.float32) / np.float32(255)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``(H, W, 3)`` uint8 resampled to ``size``."""
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))

@@ -1,0 +1,84 @@
+"""OpenVINO on an exported file, ``.xml`` or ``.onnx``: needs numpy and openvino, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.errors import InputError, require
+from perception.runtime.exported_engine import ExportedEngine
+from perception.runtime.exported_file import open_exported
+from perception.runtime.host import cpu_name
+
+PRECISIONS = {"auto": "f32", "fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoEngine(ExportedEngine):
+    """A file of ``perception export`` in OpenVINO, compiled for each size that it meets.
+
+    A network of fixed size is faster than one of free size, so each plan gets its own, all with the same weights.
+
+    Args:
+        path: ``.xml`` with its ``.bin``, or ``.onnx``.
+        device: ``auto`` or ``cpu``.
+        precision: ``fp32``, or ``bf16`` where the CPU has it; ``auto`` is ``fp32``, although OpenVINO itself would
+            take less where it can, so that results are those of training.
+        score: boxes with a lower score are dropped.
+        raw: also take files that give raw maps, for :meth:`run` alone.
+
+    Raises:
+        MissingExtra: without openvino.
+        InputError: for a file that is damaged or not of this library, or a device or precision that it does not have.
+    """
+
+    def __init__(
+        self, path: str | Path, device: str = "auto", precision: str = "auto", score: float = 0.3, raw: bool = False
+    ) -> None:
+        ov = require("openvino", "export")
+        path = Path(path)
+        if device not in ("auto", "cpu"):
+            raise InputError(
+                f"the openvino engine runs on auto or cpu, not {device!r}; use --engine torch or onnxruntime"
+            )
+        if precision not in PRECISIONS:
+            raise InputError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+        described = open_exported(path)
+        self._ov, self._core = ov, ov.Core()
+        self._properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
+        try:
+            self._network = self._core.read_model(str(path))
+        except RuntimeError as error:
+            raise InputError(f"OpenVINO cannot open {path}: {_last_line(error)}") from None
+        super().__init__(path, described, score, raw)
+        self._precision = self.described.precision if precision == "auto" else precision
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._names = [output.get_any_name() for output in self._network.outputs]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        threads = next((int(one.get_property("INFERENCE_NUM_THREADS")) for one in self._compiled.values()), 0)
+        facts = self.facts("openvino", "cpu", cpu_name(), self._precision, threads)
+        return facts | {"openvino": self._ov.__version__}
+
+    def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        if image.shape not in self._compiled:
+            self._compiled[image.shape] = self._compile(image.shape)
+        results = self._compiled[image.shape]([image])
+        # Copied, because the next frame is written over them.
+        return {name: np.array(results[index]) for index, name in enumerate(self._names)}
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        try:
+            network = self._network.clone()
+            network.reshape(list(shape))
+            return self._core.compile_model(network, "CPU", self._properties)
+        except RuntimeError as error:
+            raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
