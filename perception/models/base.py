@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perception.taxonomy import LabelSet
-from perception.types import Boxes, Prediction
+from perception.types import Batch, Boxes, Prediction
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -56,6 +56,10 @@ class PerceptionModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: Tensor) -> dict[str, Any]: ...
+
+    def loss(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+        """Losses that belong to the model, by head; heads without one take the training task's."""
+        return {}
 
     def select_scale(self, scale: float) -> None:
         """Say that the next inputs are at this share of the camera's resolution; most models do not care."""

@@ -11,10 +11,15 @@ from perception.errors import InputError
 from perception.models.backbones import build_backbone
 from perception.models.base import HEADS, PerceptionModel, resize_logits
 from perception.models.heads.center import CenterHead
+from perception.models.heads.detr import DetrHead
 from perception.models.heads.fcn import FCNHead
 from perception.models.necks import FeaturePyramid
 from perception.models.switchable import make_switchable, select_scale
 from perception.taxonomy import LabelSet
+
+DETECTION_HEADS = ("center", "detr")
+
+DETR_LEVELS = [8, 16, 32]
 
 
 class MultiTaskModel(PerceptionModel):
@@ -27,7 +32,10 @@ class MultiTaskModel(PerceptionModel):
         pretrained: backbone weights, as in :func:`build_backbone`.
         channels: width of the pyramid.
         head_channels: hidden width of each head; a single number for all or one per head name.
-        detection_level: stride of the map that the detection head reads.
+        detection_level: stride of the map that the centre head reads.
+        detection_head: ``center``, see :class:`CenterHead`, or ``detr``, the slower and more accurate
+            :class:`DetrHead`, which reads strides 8, 16 and 32.
+        detection_options: further options of that head, such as ``queries`` and ``layers`` of ``detr``.
         context: pyramid pooling on the coarsest level.
         backbone_options: further options of the backbone.
         scales: ascending shares of the camera's resolution, each of which gets batch norms of its own; see
@@ -52,6 +60,8 @@ class MultiTaskModel(PerceptionModel):
         channels: int = 128,
         head_channels: int | dict[str, int] = 64,
         detection_level: int = 4,
+        detection_head: str = "center",
+        detection_options: dict[str, Any] | None = None,
         context: bool = True,
         backbone_options: dict[str, Any] | None = None,
         scales: Sequence[float] | None = None,
@@ -61,18 +71,27 @@ class MultiTaskModel(PerceptionModel):
         if unknown or not heads or len(set(heads)) != len(heads):
             raise InputError(f"heads {list(heads)} must be distinct and among {', '.join(HEADS)}")
         width = {name: head_channels if isinstance(head_channels, int) else head_channels[name] for name in heads}
+        if detection_head not in DETECTION_HEADS:
+            raise InputError(f"unknown detection_head {detection_head!r}; use one of {', '.join(DETECTION_HEADS)}")
+        self.queries = detection_head == "detr" and "detection" in heads
         self.levels = levels = {name: detection_level if name == "detection" else 4 for name in heads}
+        read = [level for name, level in levels.items() if name != "detection" or not self.queries]
+        if self.queries:
+            read += DETR_LEVELS
         self.backbone = build_backbone(backbone, pretrained, in_channels=in_channels, **(backbone_options or {}))
-        self.neck = FeaturePyramid(
-            self.backbone.channels, self.backbone.reductions, channels, list(levels.values()), context
-        )
+        self.neck = FeaturePyramid(self.backbone.channels, self.backbone.reductions, channels, read, context)
         self.train_stride = 1
         self.heads = nn.ModuleDict()
         for name in heads:
             if name == "detection":
                 if not label_set.detection:
                     raise InputError(f"label set {label_set.name} has no detection classes; leave out head 'detection'")
-                self.heads[name] = CenterHead(channels, len(label_set.detection), width[name], levels[name])
+                options = dict(detection_options or {})
+                boxes = len(label_set.detection)
+                if self.queries:
+                    self.heads[name] = DetrHead(channels, boxes, width[name], DETR_LEVELS, **options)
+                else:
+                    self.heads[name] = CenterHead(channels, boxes, width[name], levels[name], **options)
             else:
                 classes = (num_classes or len(label_set.classes)) if name == "semantic" else 1
                 self.heads[name] = FCNHead(channels, classes, width[name], levels[name])
@@ -99,9 +118,10 @@ class MultiTaskModel(PerceptionModel):
         maps = self.neck(self.backbone(self.normalise(image)))
         outputs: dict[str, Any] = {}
         for name, head in self.heads.items():
-            level = self.levels[name]
-            raw = head(maps[level])
-            outputs[name] = raw if name == "detection" else resize_logits(raw, dense, level // stride)
+            if name == "detection":
+                outputs[name] = head(maps if self.queries else maps[self.levels[name]])
+            else:
+                outputs[name] = resize_logits(head(maps[self.levels[name]]), dense, self.levels[name] // stride)
         if "detection" in outputs:
             outputs["detection"] |= {"size": size, "level": self.levels["detection"]}
         return outputs
