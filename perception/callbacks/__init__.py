@@ -1,10 +1,21 @@
 """Lightning callbacks; configs name them."""
 
 from perception.callbacks.averaging import EMA
+from perception.callbacks.confusion import ConfusionMatrix
 from perception.callbacks.norms import RecalibrateNorms
 from perception.callbacks.pictures import PredictionPictures
+from perception.callbacks.point_pictures import PointPictures
 from perception.callbacks.predictions import PredictionWriter
 from perception.callbacks.submission import NuScenesSubmission
 from perception.callbacks.summary import RunSummary
 
-__all__ = ["EMA", "NuScenesSubmission", "PredictionPictures", "PredictionWriter", "RecalibrateNorms", "RunSummary"]
+__all__ = [
+    "EMA",
+    "ConfusionMatrix",
+    "NuScenesSubmission",
+    "PointPictures",
+    "PredictionPictures",
+    "PredictionWriter",
+    "RecalibrateNorms",
+    "RunSummary",
+]
