@@ -26,6 +26,7 @@ from perception.types import PointBatch
 SCALING = ("frnet_nano", "waffleiron_6_64")
 SCALING_POINTS = (5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
 NEIGHBOURS = 16
+PRECISIONS = ("fp32", "bf16")
 
 
 def main(
@@ -38,6 +39,7 @@ def main(
     scatter: bool = True,
     threads: int | None = None,
     device: str = "auto",
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """Time the LiDAR networks, folded for inference, with random weights: they take as long as trained ones.
 
@@ -58,6 +60,7 @@ def main(
         scatter: whether to time the scatter operators.
         threads: of torch; default its own choice.
         device: auto, cpu or cuda.
+        precision: fp32, or bf16 by autocast.
 
     Returns:
         ``networks``, ``scaling``, ``scatter`` and ``machine``.
@@ -72,6 +75,8 @@ def main(
             raise InputError(f"bench lidar needs a LiDAR model, not {name!r}; use one of {known}")
     if repeats < 2 or points < 100:
         raise InputError(f"repeats {repeats} must be at least 2, and points {points} at least 100")
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} must be {' or '.join(PRECISIONS)}")
     where = _device(device)
     if threads is not None:
         if threads < 1:
@@ -80,10 +85,13 @@ def main(
     keep_freed_memory()
     sweep, source = _sweep(data, points)
     batch = _batch(sweep, where)
-    result: dict[str, Any] = {"bench": "lidar", "source": source, "points": len(sweep), "device": where}
-    result["networks"] = [time_network(name, batch, repeats, limit_s) for name in track(names, "timing networks")]
+    result: dict[str, Any] = {"bench": "lidar", "source": source, "points": len(sweep)}
+    result |= {"device": where, "precision": precision}
+    result["networks"] = [
+        time_network(name, batch, repeats, limit_s, precision) for name in track(names, "timing networks")
+    ]
     result["neighbours_ms"] = round(_lookup_ms(batch, min(repeats, 5)), 1)
-    result["scaling"] = [scale_network(name, where, repeats, limit_s) for name in growing]
+    result["scaling"] = [scale_network(name, where, repeats, limit_s, precision) for name in growing]
     result["scatter"] = bench_scatter(batch, repeats) if scatter else []
     return result | {"machine": machine()}
 
@@ -128,9 +136,11 @@ def _network(name: str, device: str) -> LidarModel:
     return create_model(name).fold().to(device, memory_format=torch.channels_last)
 
 
-def _call(network: LidarModel, batch: PointBatch) -> Callable[[], None]:
+def _call(network: LidarModel, batch: PointBatch, precision: str) -> Callable[[], None]:
+    device = batch.points.device.type
+
     def call() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             network(batch)["lidar"].argmax(1)
         if batch.points.is_cuda:
             torch.cuda.synchronize()
@@ -152,10 +162,10 @@ def time_call(call: Callable[[], object], repeats: int, limit_s: float) -> list[
     return times
 
 
-def time_network(name: str, batch: PointBatch, repeats: int, limit_s: float) -> dict[str, Any]:
+def time_network(name: str, batch: PointBatch, repeats: int, limit_s: float, precision: str) -> dict[str, Any]:
     """Median and 90th percentile of the milliseconds of a scan."""
     network = _network(name, batch.points.device.type)
-    times = time_call(_call(network, batch), repeats, limit_s)
+    times = time_call(_call(network, batch, precision), repeats, limit_s)
     median = statistics.median(times)
     return {
         "model": name,
@@ -167,15 +177,17 @@ def time_network(name: str, batch: PointBatch, repeats: int, limit_s: float) -> 
     }
 
 
-def scale_network(name: str, device: str, repeats: int, limit_s: float) -> dict[str, Any]:
+def scale_network(name: str, device: str, repeats: int, limit_s: float, precision: str) -> dict[str, Any]:
     """Milliseconds at each size of the made-up scan, the laws fitted to them, and what folding saves."""
     network, times = _network(name, device), []
     for points in track(SCALING_POINTS, f"growing sweeps, {name}"):
-        call = _call(network, _batch(spinning_sweep(points), device))
+        call = _call(network, _batch(spinning_sweep(points), device), precision)
         times.append(statistics.median(time_call(call, repeats, limit_s)))
     batch = _batch(spinning_sweep(LIDAR_POINTS), device)
     plain = create_model(name).eval().to(device, memory_format=torch.channels_last)
-    turns = take_turns({"folded": _call(network, batch), "plain": _call(plain, batch)}, min(repeats, 10))
+    turns = take_turns(
+        {"folded": _call(network, batch, precision), "plain": _call(plain, batch, precision)}, min(repeats, 10)
+    )
     slope, fixed = np.polyfit(SCALING_POINTS, times, 1)
     return {
         "model": name,
@@ -212,7 +224,11 @@ def show(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(f"{result['source']}, {result['points']} points, {result['device']}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{result['source']}, {result['points']} points, {result['device']}, {result['precision']}",
+        highlight=False,
+        soft_wrap=True,
+    )
     table = Table("network", "M params", "ms a scan", "90 %", "points a second")
     for row in result["networks"]:
         speed = f"{row['points_per_s']:,}"

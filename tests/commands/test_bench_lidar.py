@@ -67,23 +67,14 @@ def test_a_sweep_of_a_data_set_is_taken(tmp_path: Path, capsys: pytest.CaptureFi
     rows[:, 3] *= 255
     rows[7, 0] = np.nan
     rows.tofile(folder / "one.pcd.bin")
-    arguments = [
-        "bench",
-        "lidar",
-        "--models",
-        "[frnet_nano]",
-        "--scaling",
-        "[]",
-        "--scatter",
-        "false",
-        "--repeats",
-        "2",
-    ]
+    arguments = ["bench", "lidar", "--models", "[frnet_nano]", "--scaling", "[]", "--scatter", "false"]
+    arguments += ["--repeats", "2", "--precision", "bf16"]
     for data in (tmp_path, folder / "one.pcd.bin"):
         assert main([*arguments, "--data", str(data), "--json"]) == 0
         result = json.loads(capsys.readouterr().out)
         assert result["source"] == "one.pcd.bin"
         assert result["points"] == 299
+        assert result["precision"] == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +85,7 @@ def test_a_sweep_of_a_data_set_is_taken(tmp_path: Path, capsys: pytest.CaptureFi
         (["--repeats", "1"], "must be at least 2"),
         (["--points", "3"], "at least 100"),
         (["--threads", "0"], "threads 0"),
+        (["--precision", "int2"], "must be fp32 or bf16"),
         (["--device", "tpu"], "must be auto, cpu or cuda"),
         (["--data", "nowhere.pcd.bin"], "does not exist"),
     ],

@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 def scatter_sum(rows: Tensor, index: Tensor, size: int) -> Tensor:
-    """Sum of the rows of each index.
+    """Sum of the rows of each index. Rows in half precision are summed in float32 and rounded once.
 
     Shape:
         - rows: ``(P, C)``; index: ``(P,)`` int64 in 0..size-1. Returns ``(size, C)``.
@@ -26,7 +26,8 @@ def scatter_sum(rows: Tensor, index: Tensor, size: int) -> Tensor:
     >>> scatter_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([2, 0, 2]), 3).flatten().tolist()
     [2.0, 0.0, 5.0]
     """
-    return rows.new_zeros(size, rows.shape[1]).index_add(0, index, rows)
+    wide = _wide(rows)
+    return wide.new_zeros(size, rows.shape[1]).index_add(0, index, wide).to(rows.dtype)
 
 
 def scatter_count(index: Tensor, size: int) -> Tensor:
@@ -53,7 +54,7 @@ def scatter_mean(rows: Tensor, index: Tensor, size: int, count: Tensor | None = 
     """
     if count is None:
         count = scatter_count(index, size)
-    return scatter_sum(rows, index, size) / count.clamp(min=1)[:, None].to(rows.dtype)
+    return (scatter_sum(_wide(rows), index, size) / count.clamp(min=1)[:, None]).to(rows.dtype)
 
 
 def scatter_max(rows: Tensor, index: Tensor, size: int) -> Tensor:
@@ -66,6 +67,11 @@ def scatter_max(rows: Tensor, index: Tensor, size: int) -> Tensor:
     [2.0, 0.0, -1.0]
     """
     return _ScatterMax.apply(rows, index, size)
+
+
+def _wide(rows: Tensor) -> Tensor:
+    """The rows in a type that holds sums of many of them."""
+    return rows.float() if rows.dtype in (torch.bfloat16, torch.float16) else rows
 
 
 class _ScatterMax(torch.autograd.Function):

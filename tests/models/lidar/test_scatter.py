@@ -48,6 +48,14 @@ def test_equal_maxima_share_the_gradient() -> None:
     assert rows.grad.flatten().tolist() == [0.5, 0.5, 0.0]
 
 
+def test_many_rows_in_half_precision_are_summed_exactly() -> None:
+    rows = torch.ones(1000, 2, dtype=torch.bfloat16)
+    index = torch.zeros(1000, dtype=torch.int64)
+    assert scatter_sum(rows, index, 1).tolist() == [[1000, 1000]]  # bfloat16 alone would stick at 256
+    assert scatter_mean(rows, index, 1).dtype == torch.bfloat16
+    assert scatter_mean(rows, index, 1).tolist() == [[1, 1]]
+
+
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("function", [scatter_sum, scatter_mean, scatter_max])
