@@ -112,6 +112,7 @@ class DrivingDataModule(pl.LightningDataModule):
             size, scale, flip, jitter, hue, blur, noise, grayscale, base=base_size or size
         )
         self.eval_transform = eval_transform(eval_size)
+        self.size = (size[0], size[1])
         self.datasets: dict[str, TransformedDataset] = {}
 
     @abstractmethod

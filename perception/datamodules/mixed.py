@@ -14,6 +14,7 @@ from perception.datamodules.base import DrivingDataModule
 from perception.datamodules.collate import collate
 from perception.errors import InputError
 from perception.taxonomy import LabelMapping, get_label_set, label_mapping
+from perception.transforms.joint import check_size
 from perception.types import Batch, Sample
 
 EACH = "each"
@@ -125,6 +126,8 @@ class MixedDataModule(pl.LightningDataModule):
             under ``val/...``. The same goes for tests and predictions.
         frames_per_epoch: training frames in an epoch; by default as many as there are.
         seed: of the order of frames.
+        size: ``[height, width]`` of training crops; every source must have the same. By default that of the
+            first.
         batch_size, eval_batch_size, num_workers: as in :class:`DrivingDataModule`.
 
     Raises:
@@ -139,6 +142,7 @@ class MixedDataModule(pl.LightningDataModule):
         validate: str = EACH,
         frames_per_epoch: int | None = None,
         seed: int = 0,
+        size: list[int] | None = None,
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int = 2,
@@ -161,6 +165,12 @@ class MixedDataModule(pl.LightningDataModule):
                 raise InputError(f"{name} must be at least 1, got {value}")
         if frames_per_epoch is not None and frames_per_epoch < batch_size:
             raise InputError(f"frames_per_epoch {frames_per_epoch} is less than batch_size {batch_size}")
+        self.size = next(iter(sources.values())).size if size is None else check_size(size)
+        for name, source in sources.items():
+            if source.size != self.size:
+                raise InputError(
+                    f"source {name!r} has crops of {source.size}, the mix of {self.size}; give all one size"
+                )
         self.sources = sources
         self.weights = weights
         self.label_set = get_label_set(label_set)

@@ -36,14 +36,19 @@ class SemanticIoU(MulticlassConfusionMatrix):
     Shape:
         - update: predictions and targets ``(B, H, W)`` class indices; target 255 ignored.
         - compute: ``(C,)`` IoU, NaN for classes that never appear.
+
+    Attributes:
+        confusion: ``(C, C)`` counts of the last :meth:`compute`, over all processes; rows truth, columns prediction.
     """
 
     def __init__(self, num_classes: int, **options: Any) -> None:
         super().__init__(num_classes, ignore_index=IGNORE_INDEX, validate_args=False, **options)
+        self.confusion: Tensor | None = None
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count ``(B, H, W)`` predictions against ``(B, H, W)`` targets."""
         super().update(preds.long(), target)
 
     def compute(self) -> Tensor:
-        return iou_from_confusion(super().compute())
+        self.confusion = super().compute()
+        return iou_from_confusion(self.confusion)

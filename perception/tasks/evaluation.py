@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -139,6 +140,17 @@ class StageMetrics(nn.Module):
     def update_augmented(self, decoded: dict[str, Tensor], batch: Batch, place: int = 0) -> None:
         """Count an augmented pass, which has no boxes."""
         self.augmented[place].update(decoded, batch)  # type: ignore[operator]
+
+    def confusions(self) -> dict[str, np.ndarray]:
+        """``(C, C)`` semantic pixel counts of the single pass, rows truth, columns prediction, by data set; only of
+        those with semantic labels. It is called before :meth:`compute`, which starts afresh."""
+        found = {}
+        for place, name in enumerate(self.names):
+            meter: Any = self.single[place]
+            if "semantic" in meter.seen:
+                meter.meters["semantic"].compute()
+                found[name] = meter.meters["semantic"].confusion.cpu().numpy()
+        return found
 
     def compute(self) -> dict[str, Tensor]:
         """All measures by key, and a fresh start."""
