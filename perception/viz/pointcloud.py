@@ -17,7 +17,7 @@ from perception.geometry.boxes import EDGES, box_corners
 from perception.taxonomy import RGB
 from perception.viz.overlay import load_font
 from perception.viz.pointcloud_legend import TEXT
-from perception.viz.pointcloud_view import BACKGROUND, VEHICLE_M, Coloring, PointView, box_rgb, color_by
+from perception.viz.pointcloud_view import BACKGROUND, VEHICLE_M, Coloring, PointView, color_by
 from perception.viz.topdown import RING, VEHICLE, ring_step_m, with_legend
 
 SKY: RGB = (38, 42, 51)
@@ -129,7 +129,7 @@ def draw_scene(view: PointView, coloring: Coloring, seen_from: Viewpoint, size: 
     for ring in rings:
         canvas.lines(ring * circle[:-1], ring * circle[1:], RING, hidden=0.0)
     for box in view.boxes:
-        canvas.box(box.corners, box_rgb(box, view.label_set))
+        canvas.box(box.corners, coloring.box(box, view.label_set))
     middle = np.array([view.middle_m, 0.0, VEHICLE_HEIGHT_M / 2])
     canvas.box(box_corners(middle, np.array([*VEHICLE_M, VEHICLE_HEIGHT_M]), 0.0), VEHICLE)
     picture = Image.fromarray(canvas.rgb).resize((size[1], size[0]), Image.Resampling.BOX)

@@ -18,7 +18,9 @@ from perception.viz.overlay import box_color
 BACKGROUND: RGB = (20, 22, 27)
 REST: RGB = (92, 97, 106)
 """Points that a colouring says nothing about."""
-RIGHT, WRONG = (74, 140, 116), (255, 64, 56)
+RIGHT, WRONG = (56, 106, 92), (255, 64, 56)
+BOX: RGB = (176, 182, 192)
+"""Of all boxes where colours do not mean classes."""
 GROUND: RGB = (62, 190, 96)
 MIN_LUMA = 95.0
 """Darker colours are lightened, so that they are seen on the dark background."""
@@ -90,6 +92,9 @@ class Coloring:
     Shape:
         - colors: ``(N, 3)`` uint8.
         - priority: ``(N,)`` float; where points meet in a top-down picture, the highest is seen.
+
+    Args:
+        boxes: one colour for all boxes; ``None`` gives each that of its class.
     """
 
     title: str
@@ -97,6 +102,11 @@ class Coloring:
     priority: np.ndarray
     legend: tuple[LegendEntry, ...] = ()
     scale: ColorScale | None = None
+    boxes: RGB | None = None
+
+    def box(self, box: Box3D, label_set: LabelSet) -> RGB:
+        """Colour of a box in this picture."""
+        return box_rgb(box, label_set) if self.boxes is None else self.boxes
 
 
 @dataclass(frozen=True)
@@ -212,7 +222,7 @@ def _by_error(view: PointView) -> Coloring:
         if k or (kind == 0).any()
     ]
     accuracy = f" · {1 - wrong.sum() / known.sum():.1%} right" if known.any() else ""
-    return Coloring(f"errors{accuracy}", colors[kind], kind.astype(np.float64), tuple(entries))
+    return Coloring(f"errors{accuracy}", colors[kind], kind.astype(np.float64), tuple(entries), boxes=BOX)
 
 
 def _by_intensity(view: PointView) -> Coloring:

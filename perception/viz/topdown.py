@@ -12,7 +12,7 @@ from perception.taxonomy import RGB
 from perception.viz.keyframe import Box3D
 from perception.viz.overlay import load_font
 from perception.viz.pointcloud_legend import TEXT, draw_legend
-from perception.viz.pointcloud_view import BACKGROUND, VEHICLE_M, Coloring, PointView, box_rgb, color_by
+from perception.viz.pointcloud_view import BACKGROUND, VEHICLE_M, Coloring, PointView, color_by
 
 RING: RGB = (62, 67, 77)
 RING_TEXT: RGB = (158, 165, 177)
@@ -68,7 +68,7 @@ def draw_panel(view: PointView, coloring: Coloring, side_px: int, range_m: float
     canvas = Image.fromarray(fine)
     draw = ImageDraw.Draw(canvas)
     for box in view.boxes:
-        _draw_box(draw, box, box_rgb(box, view.label_set), side, scale)
+        _draw_box(draw, box, coloring.box(box, view.label_set), side, scale)
     _draw_vehicle(draw, view.middle_m, side, scale)
     canvas = canvas.resize((side_px, side_px), Image.Resampling.BOX)
     draw = ImageDraw.Draw(canvas)
@@ -92,7 +92,8 @@ def with_legend(
             parts.append(np.full((panel.shape[0], GAP_PX, 3), BACKGROUND, np.uint8))
         parts.append(panel)
     row = np.concatenate(parts, axis=1)
-    note = " · ".join(part for part in (view.name, f"{len(view.points):,} points", note) if part)
+    both = "shares: truth / prediction" if {"truth", "prediction"} <= {c.title for c in colorings} else ""
+    note = " · ".join(part for part in (view.name, f"{len(view.points):,} points", note, both) if part)
     return np.concatenate([row, draw_legend(row.shape[1], colorings, note)])
 
 
@@ -110,7 +111,7 @@ def _splat(fine: np.ndarray, points: np.ndarray, coloring: Coloring, scale: floa
     """Square dots of about 0.2 m, at least one final pixel; the highest priority, then the highest point, last."""
     order = np.lexsort((points[:, 2], coloring.priority))
     column, row = _pixels(points[order], fine.shape[0], scale).T
-    dot = int(np.clip(round(0.2 * scale), FINER, 4 * FINER))
+    dot = int(np.clip(round(0.2 * scale), FINER + 1, 4 * FINER))
     for dy in range(dot):
         for dx in range(dot):
             x, y = column + dx - (dot - 1) // 2, row + dy - (dot - 1) // 2

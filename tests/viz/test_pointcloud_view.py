@@ -11,6 +11,7 @@ from perception.taxonomy import LIDARSEG
 from perception.viz.keyframe import Box3D
 from perception.viz.pointcloud_legend import draw_legend
 from perception.viz.pointcloud_view import (
+    BOX,
     GROUND,
     OWN,
     REST,
@@ -86,6 +87,10 @@ def test_boxes_take_the_colour_of_their_class() -> None:
     corners = box_corners(np.zeros(3), np.ones(3), 0.0)
     assert box_rgb(Box3D(corners, 0, "car"), LIDARSEG) == LIDARSEG.colors[CAR]
     assert box_rgb(Box3D(corners, -1, "stroller"), LIDARSEG) == (190, 190, 190)
+    labels = np.array([CAR])
+    view = view_of([[5, 0, 0]], labels=labels, predictions=labels)
+    assert color_by(view, "class").box(Box3D(corners, 0, "car"), LIDARSEG) == LIDARSEG.colors[CAR]
+    assert color_by(view, "error").box(Box3D(corners, 0, "car"), LIDARSEG) == BOX  # red is for errors alone
 
 
 def test_missing_labels_and_unknown_colourings_are_said() -> None:
