@@ -7,7 +7,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 
 import perception
@@ -23,7 +22,7 @@ from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.multitask import MultiTaskModel
 from perception.models.zoo import create_model
 from perception.tasks.evaluation import EvaluationOptions, StageMetrics
-from perception.tasks.optim import parameter_groups, warmup_cosine
+from perception.tasks.optim import parameter_groups, training_progress, warmup_cosine
 from perception.types import Batch
 
 
@@ -224,20 +223,8 @@ class MultiTask(pl.LightningModule):
         return self.model(image)
 
     def progress(self) -> float:
-        """Share of the training that is done, by steps or by the clock, whichever is further.
-
-        With ``trainer.max_time`` the schedule ends when the time does, on any machine (budgeted training,
-        arXiv 1905.04753).
-        """
-        trainer = self.trainer
-        shares = [0.0]
-        if trainer.max_steps > 0 or (trainer.max_epochs or -1) > 0:
-            shares.append(trainer.global_step / max(float(trainer.estimated_stepping_batches), 1.0))
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Timer) and callback.time_remaining() is not None:
-                spent, left = callback.time_elapsed(), callback.time_remaining()
-                shares.append(spent / max(spent + (left or 0.0), 1e-9))
-        return max(shares)
+        """Share of the training that is done."""
+        return training_progress(self.trainer)
 
     def configure_optimizers(self) -> Any:
         groups = parameter_groups(self.model, self.balance, self.lr, self.weight_decay, self.stem_lr_scale)

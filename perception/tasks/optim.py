@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from perception.models.base import PerceptionModel
@@ -39,6 +40,22 @@ def parameter_groups(
     if trained:
         groups.setdefault((1.0, 0.0), []).extend(trained)
     return [{"params": p, "lr": lr * scale, "weight_decay": decay} for (scale, decay), p in groups.items()]
+
+
+def training_progress(trainer: Any) -> float:
+    """Share of the training that is done, by steps or by the clock, whichever is further.
+
+    With ``trainer.max_time`` the schedule ends when the time does, on any machine (budgeted training,
+    arXiv 1905.04753).
+    """
+    shares = [0.0]
+    if trainer.max_steps > 0 or (trainer.max_epochs or -1) > 0:
+        shares.append(trainer.global_step / max(float(trainer.estimated_stepping_batches), 1.0))
+    for callback in trainer.callbacks:
+        if isinstance(callback, Timer) and callback.time_remaining() is not None:
+            spent, left = callback.time_elapsed(), callback.time_remaining()
+            shares.append(spent / max(spent + (left or 0.0), 1e-9))
+    return max(shares)
 
 
 def warmup_cosine(progress: float, warmup: float) -> float:
