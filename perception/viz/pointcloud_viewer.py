@@ -23,8 +23,8 @@ KEYS = {
     "+ -": "larger and smaller points",
     "Q": "close",
 }
-START = {"front": (-0.8, 0.0, 0.5), "up": (0.0, 0.0, 1.0), "zoom": 0.25}
-ABOVE = {"front": (0.0, 0.0, 1.0), "up": (1.0, 0.0, 0.0), "zoom": 0.35}
+START = {"front": (-0.8, 0.0, 0.5), "up": (0.0, 0.0, 1.0), "zoom": 0.12}
+ABOVE = {"front": (0.0, 0.0, 1.0), "up": (1.0, 0.0, 0.0), "zoom": 0.25}
 
 
 def usable_colors(view: PointView) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from conftest import real_data
 
 from perception.datasets.nuscenes_lidar import LIDAR, lidarseg_tokens, read_lidarseg, read_sweep
-from perception.datasets.nuscenes_points import open_point_view
+from perception.datasets.nuscenes_points import open_point_view, point_view
 from perception.datasets.nuscenes_tables import open_tables
 from perception.errors import InputError
 from perception.submissions.lidarseg import lidarseg_path, write_lidarseg
@@ -37,6 +38,25 @@ def test_points_have_their_labels_boxes_and_predictions(tiny_world: Path, tmp_pa
     road = view.points[view.labels == LIDARSEG.index("driveable_surface")]
     assert np.abs(np.median(road[:, 2])) < 0.2  # the ground of the ego frame
     assert len(view.boxes) == len(record["anns"])
+
+
+def test_rows_that_are_not_finite_are_left_out_with_their_labels(tiny_world: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_world, root, ignore=shutil.ignore_patterns("dense", "maps"))
+    tables = open_tables(root, "v1.0-mini")
+    token = tables.sample[0]["data"][LIDAR]
+    whole = point_view(tables, tables.sample[0])
+    path = root / tables.get("sample_data", token)["filename"]
+    sweep = np.fromfile(path, np.float32).reshape(-1, 5)
+    sweep[[3, 70], [0, 3]] = np.nan, np.inf
+    sweep.tofile(path)
+    write_lidarseg(tmp_path, "val", token, np.arange(len(sweep)) % 16 + 1)
+    view = point_view(tables, tables.sample[0], tmp_path)
+    kept = np.delete(np.arange(len(sweep)), [3, 70])
+    assert (view.points == whole.points[kept]).all()
+    assert whole.labels is not None
+    assert (view.labels == whole.labels[kept]).all()
+    assert (view.predictions == kept % 16).all()
 
 
 def test_bad_predictions_are_said(tiny_world: Path, tmp_path: Path) -> None:
