@@ -5,6 +5,7 @@ Paper: The Cityscapes Dataset for Semantic Urban Scene Understanding - arXiv 160
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,10 @@ class CityscapesDataset(FrameDataset):
             content = read_json(vehicle, dict, "vehicle file")
             try:
                 facts["speed_mps"] = float(content["speed"])
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, OverflowError, TypeError, ValueError) as error:
                 raise InputError(f"vehicle file {vehicle} has no number 'speed'") from error
+            if not math.isfinite(facts["speed_mps"]):
+                raise InputError(f"vehicle file {vehicle} has speed {facts['speed_mps']}, which is no finite number")
         return facts
 
 
@@ -151,5 +154,5 @@ def read_camera(path: Path, size: Size) -> Camera:
             np.array([outer[key] for key in "xyz"], np.float64), vehicle_from_sensor @ SENSOR_FROM_CAMERA
         )
         return Camera(intrinsics, size, pose)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"camera file {path} lacks finite numbers: {type(error).__name__}: {error}") from error

@@ -121,13 +121,11 @@ class COCODataset(FrameDataset):
         segments = []
         for row in frame.record["segments"]:
             try:
-                number, category, crowd = int(row["id"]), row["category_id"], bool(row.get("iscrowd", 0))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"segment of {frame.name} has another form: {type(error).__name__}: {error}"
-                ) from error
-            if category not in COCO_PANOPTIC_IDS:
-                raise InputError(f"segment {number} of {frame.name} has unknown category {category!r}")
+                number, category, crowd = int(row["id"]), int(row["category_id"]), bool(row.get("iscrowd", 0))
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise InputError(f"segment of {frame.name}: {type(error).__name__}: {error}") from error
+            if category not in COCO_PANOPTIC_IDS or not 0 < number < 1 << 24:
+                raise InputError(f"segment {number} of {frame.name}: category {category} or the number is unknown")
             segments.append(Segment(number, int(self._classes[category]), category in COCO_THINGS, crowd))
         unknown = np.setdiff1d(numbers, [0, *(segment.number for segment in segments)])
         if len(unknown):

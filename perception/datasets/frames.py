@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from perception.taxonomy import LabelSet
 from perception.types import IGNORE_INDEX, Boxes, Sample
 
 Size = tuple[int, int]
+FAR_PX = 1e9
+"""No edge of a box lies so far out; numbers of JSON have no limit."""
 
 
 @dataclass(frozen=True)
@@ -228,4 +229,4 @@ def make_boxes(rows: Sequence[tuple[Sequence[Any], int]], size: Size) -> Boxes:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FAR_PX

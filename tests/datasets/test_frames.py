@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_frames import FOLDER_CLASSES, SIZE, VOC_XML, WRITERS, halves, save
@@ -17,7 +17,7 @@ from perception.datasets.bdd100k import BDD100KDataset, lane_table
 from perception.datasets.cityscapes import CityscapesDataset
 from perception.datasets.coco import COCODataset
 from perception.datasets.folder import FolderDataset
-from perception.datasets.frames import FrameDataset, make_boxes
+from perception.datasets.frames import Frame, FrameDataset, make_boxes
 from perception.datasets.voc import VOCDataset, parse_boxes
 from perception.errors import InputError
 from perception.taxonomies.bdd100k import LANE_CATEGORIES
@@ -335,7 +335,7 @@ def test_boxes_are_clipped_and_checked() -> None:
     boxes = make_boxes([((-5, -5, 500, 20), 1), ((3, 3, 3, 9), 0), ((60, 0, 70, 9), 2)], SIZE)
     assert boxes.xyxy.tolist() == [[0, 0, 48, 20]]
     assert boxes.labels.tolist() == [1]
-    for edges in ((1, 2, 3, float("nan")), (1, 2, 3), (1, 2, "3", 4), (1, 2, True, 4)):
+    for edges in ((1, 2, 3, float("nan")), (1, 2, 3), (1, 2, "3", 4), (1, 2, True, 4), (1, 2, 3, 10**400)):
         with pytest.raises(InputError, match="four finite numbers"):
             make_boxes([(edges, 0)], SIZE)
 
@@ -356,26 +356,69 @@ def test_any_annotation_is_boxes_or_one_line(data: st.DataObject) -> None:
     assert (boxes.xyxy[:, 2:] <= [48, 32]).all()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.recursive(
-        st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=3), st.sampled_from(["car", "person"])),
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=4),
-            st.dictionaries(st.sampled_from(["category", "box2d", "x1", "y1", "x2", "y2"]), inner, max_size=6),
+NUMBERS = st.one_of(st.floats(), st.integers(), st.sampled_from([10**400, -(10**400), 0, 5, True]))
+ANYTHING = st.recursive(
+    st.one_of(st.none(), NUMBERS, st.text(max_size=3), st.sampled_from(["car", "person"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(["category", "box2d", "x1", "y1", "x2", "y2", "bbox", "category_id", "iscrowd"]),
+            inner,
+            max_size=6,
         ),
-        max_leaves=10,
-    )
+    ),
+    max_leaves=10,
 )
-def test_any_bdd100k_box_is_read_or_one_line(item: object) -> None:
-    from perception.datasets.frames import Frame
+NEARLY = st.one_of(
+    ANYTHING,
+    st.fixed_dictionaries(
+        {"category": st.just("car"), "box2d": st.fixed_dictionaries(dict.fromkeys(("x1", "y1", "x2", "y2"), NUMBERS))}
+    ),
+    st.fixed_dictionaries({"category_id": st.one_of(st.just(3), ANYTHING), "bbox": st.lists(NUMBERS, max_size=5)}),
+)
 
-    dataset = BDD100KDataset.__new__(BDD100KDataset)
+
+@pytest.mark.parametrize(("kind", "key"), [(BDD100KDataset, "labels"), (COCODataset, "boxes")])
+@settings(max_examples=80, deadline=None)
+@given(item=NEARLY)
+def test_any_box_of_a_table_is_read_or_one_line(kind: type[FrameDataset], key: str, item: object) -> None:
+    dataset = kind.__new__(kind)
     try:
-        boxes = dataset.boxes(Frame("x", "x.jpg", {}, {"labels": [item]}), SIZE)
+        boxes = dataset.boxes(Frame("x", "x.jpg", {}, {key: [item]}), SIZE)
     except InputError:
         return
     assert np.isfinite(boxes.xyxy).all()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_segment_or_camera_is_read_or_one_line(data: st.DataObject, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    if not root.exists():
+        WRITERS["coco"](root)
+        WRITERS["cityscapes"](root)
+    tables = root / "annotations/panoptic_train2017.json"
+    whole = tables.with_suffix(".whole")
+    if not whole.exists():
+        whole.write_text(tables.read_text())
+    content = json.loads(whole.read_text())
+    row = content["annotations"][0]["segments_info"]
+    row[0][data.draw(st.sampled_from(["id", "category_id", "iscrowd"]))] = data.draw(ANYTHING)
+    tables.write_text(json.dumps(content))
+    camera = min(root.glob("camera/train/*/*.json"))
+    part, name = data.draw(st.sampled_from([("intrinsic", "fx"), ("extrinsic", "yaw"), ("extrinsic", "z")]))
+    values: dict[str, dict[str, object]] = {
+        "intrinsic": dict.fromkeys(("fx", "fy", "u0", "v0"), 1.0),
+        "extrinsic": dict.fromkeys(("x", "y", "z", "yaw", "pitch", "roll"), 0.0),
+    }
+    values[part][name] = data.draw(ANYTHING)
+    camera.write_text(json.dumps(values))
+    for opener in (COCODataset, lambda root: CityscapesDataset(root, "train")):
+        try:
+            sample = opener(root).read(0)
+        except InputError:
+            continue
+        assert sample.camera is None or np.isfinite(sample.camera.ego_from_camera).all()
 
 
 def test_palette_masks_hold_indices(tmp_path: Path) -> None:
