@@ -42,7 +42,7 @@ def test_points_have_their_labels_boxes_and_predictions(tiny_world: Path, tmp_pa
 
 def test_rows_that_are_not_finite_are_left_out_with_their_labels(tiny_world: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    shutil.copytree(tiny_world, root, ignore=shutil.ignore_patterns("dense", "maps"))
+    shutil.copytree(tiny_world, root, ignore=shutil.ignore_patterns("dense"))
     tables = open_tables(root, "v1.0-mini")
     token = tables.sample[0]["data"][LIDAR]
     whole = point_view(tables, tables.sample[0])
