@@ -24,6 +24,8 @@ CONFIG = "config.json"
 RECIPE_KEY = "perception_recipe"
 PER_SCALE = (re.compile(r"\.norms\.\d+\."), re.compile(r"\.0\.norms\.\d+\."))
 """Part of a name that marks a norm of one scale, without and with an activation beside it."""
+TRANSFORMERS_KEY = "model_type"
+"""What a configuration of transformers has and a recipe of ours has not."""
 MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
@@ -52,21 +54,33 @@ def load(spec: str | Path, device: str = "cpu") -> Any:
     """A model in eval mode.
 
     Args:
-        spec: a folder written by :func:`save`, a training checkpoint (``.ckpt``), or a zoo name, which gives
-            random weights and a warning.
+        spec: a folder written by :func:`save` or by transformers, a training checkpoint (``.ckpt``), a hub id such as
+            ``nvidia/segformer-b0-finetuned-cityscapes-1024-1024``, ``torchvision:`` and the name of one of its
+            segmentation networks, or a zoo name, which gives random weights and a warning.
         device: where the weights go.
 
     Raises:
         InputError: if there is no such model, a file is damaged, or its weights are of another model.
     """
+    from perception.models import pretrained
+
     path = Path(spec)
     if path.is_dir():
-        recipe, weights = _read_folder(path)
+        recipe = _read_recipe(path)
+        if TRANSFORMERS_KEY in recipe:
+            from perception.models.pretrained_transformers import read_checkpoint
+
+            return read_checkpoint(path).to(device)
+        weights = _read_folder(path)[1]
     elif path.is_file():
         recipe, weights = _read_checkpoint(path)
     elif str(spec) in ZOO:
         warn(f"{spec} is a zoo name: its weights are random, so its predictions mean nothing")
         return create_model(str(spec)).eval().to(device)
+    elif str(spec).startswith(pretrained.TORCHVISION):
+        return pretrained.load_torchvision(str(spec)).to(device)
+    elif pretrained.is_hub_id(str(spec)):
+        return load(pretrained.download(str(spec)), device)
     else:
         raise InputError(f"no model {str(spec)!r}: not a folder, not a checkpoint, and not among {', '.join(ZOO)}")
     model = build(recipe, path)
@@ -86,6 +100,10 @@ def read_weights(spec: str | Path) -> dict[str, Tensor]:
     path = Path(spec)
     if not path.exists():
         raise InputError(f"weights {path} do not exist")
+    if path.is_dir() and TRANSFORMERS_KEY in _read_recipe(path):
+        from perception.models.pretrained_transformers import read_checkpoint
+
+        return read_checkpoint(path).state_dict()
     return (_read_folder if path.is_dir() else _read_checkpoint)(path)[1]
 
 
@@ -123,13 +141,20 @@ def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, li
     return len(chosen), [key for key in own if key not in chosen]
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_recipe(folder: Path) -> dict[str, Any]:
     try:
         recipe = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"folder {folder} has no {CONFIG}; it is not a saved model") from None
     except ValueError as error:
         raise InputError(f"{folder / CONFIG} is not JSON: {error}") from None
+    if not isinstance(recipe, dict):
+        raise InputError(f"{folder / CONFIG} is not a description of a model")
+    return recipe
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    recipe = _read_recipe(folder)
     try:
         return recipe, load_file(folder / WEIGHTS)
     except FileNotFoundError:

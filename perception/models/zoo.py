@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,27 +10,14 @@ import torch
 from torch import nn
 
 from perception.errors import InputError
-from perception.models.base import PerceptionModel
-from perception.models.lidar.base import LidarModel
 from perception.models.lidar.frnet import FRNet
 from perception.models.lidar.waffleiron import WaffleIron
 from perception.models.multitask import MultiTaskModel
+from perception.models.recipe import Recipe
+from perception.models.recipes_transformer import TRANSFORMER_RECIPES
 from perception.models.torchvision_models import TorchvisionSegmentation
-from perception.taxonomy import LIDARSEG, ROAD_SCENE, SEMANTIC_KITTI, LabelSet, get_label_set, label_set_reference
+from perception.taxonomy import LIDARSEG, SEMANTIC_KITTI, LabelSet, get_label_set, label_set_reference
 from perception.types import PointBatch
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a zoo member is built, and what is known about it."""
-
-    build: Callable[..., PerceptionModel | LidarModel]
-    kind: str
-    backbone: str
-    paper: str
-    defaults: dict[str, Any] = field(default_factory=dict)
-    label_set: LabelSet = ROAD_SCENE
-
 
 LIDAR_POINTS = 34_000
 """Points at which multiply-accumulates of LiDAR models are counted: a nuScenes sweep."""
@@ -100,6 +85,7 @@ ZOO: dict[str, Recipe] = {
         "resnet50",
         "Rethinking Atrous Convolution for Semantic Image Segmentation - arXiv 1706.05587",
     ),
+    **TRANSFORMER_RECIPES,
     "frnet_nuscenes": _frnet(LIDARSEG),
     "frnet_semantic_kitti": _frnet(SEMANTIC_KITTI, **SEMANTIC_KITTI_SENSOR),
     "frnet_nano": _frnet(LIDARSEG, **FRNET_NANO),
@@ -115,8 +101,8 @@ ZOO: dict[str, Recipe] = {
 def list_models(kind: str | None = None) -> list[str]:
     """Names that :func:`create_model` takes.
 
-    >>> list_models("semantic")
-    ['deeplabv3_resnet50', 'fcn_resnet50', 'lraspp_mobilenetv3_large']
+    >>> list_models("detection")
+    ['rtdetr_resnet18', 'rtdetr_resnet50']
 
     Raises:
         InputError: for a kind that no model is of.
@@ -170,7 +156,7 @@ def describe(name: str, size: tuple[int, int] = (512, 1024)) -> dict[str, Any]:
     lidar = recipe.kind == "lidar"
     whole: dict[str, Any] = {"voxel_m": 0.0} if recipe.build is WaffleIron else {}
     with torch.device("meta"):
-        model = create_model(name, **whole).eval()
+        model = create_model(name, **whole).eval().to("meta")
         sample = _meta_sweep(LIDAR_POINTS) if lidar else torch.empty(1, 3, *size)
     return {
         "name": name,

@@ -1,0 +1,1 @@
+"""Systems for semantic segmentation under their published names; one file per family."""
