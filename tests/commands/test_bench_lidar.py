@@ -50,7 +50,12 @@ def test_figures_of_a_small_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     (scaling,) = result["scaling"]
     assert scaling["points"] == [300, 600]
     assert len(scaling["ms"]) == 2
-    assert [part["what"] for part in result["scatter"]] == ["sum", "max"]
+    assert [part["what"] for part in result["scatter"]] == [
+        "sum",
+        "sum with gradient",
+        "max",
+        "max with gradient",
+    ]
     for part in result["scatter"]:
         assert part["best other"] in part["ratios"]
         assert all(value > 0 for value in part["ratios"].values())
