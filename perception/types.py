@@ -139,6 +139,23 @@ class Boxes:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 
 
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a panoptic picture, which holds the segment's number in each of its pixels.
+
+    Args:
+        number: in the picture, above 0.
+        label: semantic class index.
+        thing: whether it is one object of a countable class; else all of a class.
+        crowd: objects that nobody divided, which no metric expects.
+    """
+
+    number: int
+    label: int
+    thing: bool
+    crowd: bool = False
+
+
 @dataclass
 class Sample:
     """One labelled image. A target that the data set does not have is ``None``.
@@ -149,6 +166,8 @@ class Sample:
         - drivable, lane, crossing: ``(H, W)`` int64, 1 inside, 0 outside, 255 ignored.
         - boxes: the 2D boxes of the image.
         - known_boxes: ``(K,)`` bool, for each detection class whether its objects are labelled; ``None``: all are.
+        - panoptic: ``(H, W)`` int64 segment number, 0 where there is none, with ``segments``. For evaluation: it has
+          the size of the stored image, and no transform moves it.
         - depth_m: ``(H, W)`` float32 distance along the optical axis in metres, 0 where unknown.
         - global_from_ego: ``(4, 4)`` float64 pose of the vehicle when the image was taken.
 
@@ -166,6 +185,8 @@ class Sample:
     crossing: Tensor | None = None
     boxes: Boxes | None = None
     known_boxes: np.ndarray | None = None
+    panoptic: Tensor | None = None
+    segments: list[Segment] | None = None
     depth_m: Tensor | None = None
     camera: Camera | None = None
     speed_mps: float | None = None
@@ -174,23 +195,6 @@ class Sample:
     sample_token: str | None = None
     channel: str | None = None
     global_from_ego: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One segment of a panoptic picture, which holds the segment's number in each of its pixels.
-
-    Args:
-        number: in the picture, above 0.
-        label: semantic class index.
-        thing: whether it is one object of a countable class; else all of a class.
-        crowd: objects that nobody divided, which no metric expects.
-    """
-
-    number: int
-    label: int
-    thing: bool
-    crowd: bool = False
 
 
 MASK_TARGETS = ("semantic", "drivable", "lane", "crossing")
@@ -224,6 +228,7 @@ class Batch:
           a box of it is neither right nor wrong. ``None``: all are.
 
     Args:
+        panoptic, segments: of each image, as in :class:`Sample`, on the host; empty where no image has them.
         cameras: after the transforms; in grouped batches the key to projecting one LiDAR sweep into every image.
         tokens, sample_tokens, channels, timestamps_us, global_from_ego: of each image, as in :class:`Sample`.
         views: consecutive images that belong to one sample: 1, or in grouped batches the number of cameras. Then
@@ -242,6 +247,8 @@ class Batch:
     box_labels: Tensor | None = None
     has_boxes: Tensor | None = None
     known_boxes: Tensor | None = None
+    panoptic: list[Tensor | None] = field(default_factory=list)
+    segments: list[list[Segment] | None] = field(default_factory=list)
     cameras: list[Camera | None] = field(default_factory=list)
     speed_mps: list[float | None] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)

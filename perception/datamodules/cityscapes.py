@@ -18,6 +18,7 @@ class CityscapesDataModule(DrivingDataModule):
         train_split: ``train``, or ``train_extra`` with ``labels: coarse``.
         labels: ``fine`` or ``coarse``, of the training images; validation is on fine labels.
         cities: keep only these in training.
+        segments: also read the panoptic segments in evaluation, for ``panoptic`` of the task's ``evaluation``.
         test_split: split that ``test`` and ``predict`` read; the labels of ``test`` are not public.
         quarantine: ``auto`` leaves out what ``quarantine.json`` of the data folder lists, as ``perception check``
             writes it; a path names another list; ``off`` leaves nothing out.
@@ -33,6 +34,7 @@ class CityscapesDataModule(DrivingDataModule):
         train_split: str = "train",
         labels: str = "fine",
         cities: list[str] | None = None,
+        segments: bool = False,
         test_split: str = "val",
         quarantine: str = "auto",
         size: list[int] | None = None,
@@ -43,6 +45,7 @@ class CityscapesDataModule(DrivingDataModule):
         self.splits = {"train": train_split, "val": "val", "test": test_split, "predict": test_split}
         self.labels = labels
         self.cities = cities
+        self.segments = segments
         self.quarantine = quarantine
 
     def build_dataset(self, stage: str) -> CityscapesDataset:
@@ -50,4 +53,11 @@ class CityscapesDataModule(DrivingDataModule):
         split = self.splits[stage]
         labels = self.labels if train else "none" if split == "test" else "fine"
         cities = self.cities if train else None
-        return CityscapesDataset(self.root, split, cities=cities, labels=labels, quarantine=self.quarantine)
+        return CityscapesDataset(
+            self.root,
+            split,
+            cities=cities,
+            labels=labels,
+            segments=self.segments and not train,
+            quarantine=self.quarantine,
+        )

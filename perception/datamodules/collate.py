@@ -39,6 +39,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
     for name in MASK_TARGETS:
         setattr(batch, name, _stack_masks(samples, name))
+    if any(sample.panoptic is not None for sample in samples):
+        batch.panoptic = [sample.panoptic for sample in samples]
+        batch.segments = [sample.segments for sample in samples]
     if any(sample.boxes is not None for sample in samples):
         batch.boxes, batch.box_labels = _pad_boxes(samples)
         batch.has_boxes = torch.tensor([sample.boxes is not None for sample in samples])

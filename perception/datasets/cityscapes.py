@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -21,7 +22,7 @@ from perception.files import inside, require_dir
 from perception.geometry.frames import transform as pose_matrix
 from perception.taxonomies.cityscapes import CITYSCAPES_IDS, CITYSCAPES_LAST_ID
 from perception.taxonomy import CITYSCAPES
-from perception.types import IGNORE_INDEX, Boxes, Camera, Sample
+from perception.types import IGNORE_INDEX, Boxes, Camera, Sample, Segment
 
 SPLITS = ("train", "val", "test", "train_extra")
 LABELS = ("fine", "coarse", "none")
@@ -45,6 +46,7 @@ class CityscapesDataset(FrameDataset):
         transform: applied to each sample.
         cities: keep only these.
         labels: ``fine``, ``coarse`` or ``none``.
+        segments: also give the panoptic segments, for evaluation, where there are instance masks.
         quarantine: as in :class:`FrameDataset`.
 
     Raises:
@@ -61,6 +63,7 @@ class CityscapesDataset(FrameDataset):
         transform: Callable[[Sample], Sample] | None = None,
         cities: Sequence[str] | None = None,
         labels: str = "fine",
+        segments: bool = False,
         quarantine: str = AUTO,
     ) -> None:
         if split not in SPLITS:
@@ -69,6 +72,7 @@ class CityscapesDataset(FrameDataset):
             raise InputError(f"unknown Cityscapes labels {labels!r}; use one of {', '.join(LABELS)}")
         home = require_dir(root, "Cityscapes folder")
         self.labels = labels
+        self.with_segments = segments
         self._classes = np.full(256, IGNORE_INDEX, np.uint8)
         for index, name in CITYSCAPES_IDS.items():
             self._classes[index] = CITYSCAPES.index(name)
@@ -121,9 +125,25 @@ class CityscapesDataset(FrameDataset):
             rows.append((box, self._box_label[int(number) // INSTANCE_FACTOR]))
         return make_boxes(rows, size)
 
+    def panoptic(self, frame: Frame, size: Size) -> tuple[np.ndarray, list[Segment]]:
+        """``(H, W)`` int64 segment numbers, 0 where there is none, and what the segments are."""
+        numbers = self.read_indices(frame, "instances", size).astype(np.int64)
+        segments = []
+        for number in np.unique(numbers).tolist():
+            index = number // INSTANCE_FACTOR if number >= INSTANCE_FACTOR else number
+            if index not in CITYSCAPES_IDS:
+                numbers[numbers == number] = 0
+                continue
+            thing = index in self._box_label
+            segments.append(Segment(number, int(self._classes[index]), thing, thing and number < INSTANCE_FACTOR))
+        return numbers, segments
+
     def facts(self, frame: Frame, size: Size) -> dict[str, Any]:
         place = f"{self.split}/{frame.record['city']}/{frame.name}"
         facts: dict[str, Any] = {}
+        if self.with_segments and "instances" in frame.labels:
+            numbers, segments = self.panoptic(frame, size)
+            facts |= {"panoptic": torch.from_numpy(numbers), "segments": segments}
         camera = inside(self.root, f"camera/{place}_camera.json")
         if camera.is_file():
             facts["camera"] = read_camera(camera, size)

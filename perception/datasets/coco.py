@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from perception.datasets.frames import Frame, FrameDataset, Size, allowed, make_boxes, read_json
 from perception.datasets.quarantine import AUTO
@@ -37,6 +38,7 @@ class COCODataset(FrameDataset):
         transform: applied to each sample.
         semantic_from: ``panoptic``, ``stuff`` or ``none``.
         boxes: read boxes; without, images need no record of instances.
+        segments: also give the panoptic segments, for evaluation.
         quarantine: as in :class:`FrameDataset`.
 
     Raises:
@@ -52,13 +54,19 @@ class COCODataset(FrameDataset):
         transform: Callable[[Sample], Sample] | None = None,
         semantic_from: str = "panoptic",
         boxes: bool = True,
+        segments: bool = False,
         quarantine: str = AUTO,
     ) -> None:
         if semantic_from not in SEMANTIC:
             raise InputError(f"unknown semantic_from {semantic_from!r}; use one of {', '.join(SEMANTIC)}")
         if semantic_from == "none" and not boxes:
             raise InputError("semantic_from: none and boxes: false leave no label; choose one")
+        if segments and semantic_from != "panoptic":
+            raise InputError(
+                f"segments come from the panoptic annotations; set semantic_from: panoptic, not {semantic_from}"
+            )
         home = require_dir(root, "COCO folder")
+        self.with_segments = segments
         self.semantic_from = semantic_from
         self.label_set = COCO_STUFF if semantic_from == "stuff" else COCO
         self.with_boxes = boxes
@@ -106,6 +114,12 @@ class COCODataset(FrameDataset):
         for segment in segments:
             semantic[numbers == segment.number] = segment.label
         return {"semantic": semantic}
+
+    def facts(self, frame: Frame, size: Size) -> dict[str, Any]:
+        if not self.with_segments or "panoptic" not in frame.labels:
+            return {}
+        numbers, segments = self.panoptic(frame, size)
+        return {"panoptic": torch.from_numpy(numbers), "segments": segments}
 
     def panoptic(self, frame: Frame, size: Size) -> tuple[np.ndarray, list[Segment]]:
         """``(H, W)`` int64 segment numbers, 0 where there is none, and what the segments are.

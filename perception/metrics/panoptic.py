@@ -5,12 +5,15 @@ Paper: Panoptic Segmentation - arXiv 1801.00868
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
-from perception.types import Segment
+from perception.errors import InputError
+from perception.types import Batch, Segment
 
 
 @dataclass
@@ -111,6 +114,30 @@ class PanopticQuality:
                 excused = shared.get((a, 0), 0) + sum(shared.get((a, b), 0) for b in crowds)
                 if excused / area[a] <= 0.5:
                     self.tallies[ours[a].label].false_alarms += 1
+
+    def update_batch(self, decoded: dict[str, Tensor], batch: Batch, things: Collection[int]) -> None:
+        """Count the images of a batch that have true segments.
+
+        Args:
+            decoded: ``segments`` ``(B, h, w)``, the query of each pixel's segment or -1, and ``segment_labels``
+                ``(B, Q)``, the class of each query or -1; resized to the truth where it has another size.
+            things: classes that have instances.
+
+        Raises:
+            InputError: for a model that gives no segments.
+        """
+        for i, (truth, true_segments) in enumerate(zip(batch.panoptic, batch.segments, strict=True)):
+            if truth is None or true_segments is None:
+                continue
+            if "segments" not in decoded:
+                raise InputError("panoptic quality needs a model that gives segments, such as mask2former_resnet50")
+            numbers = decoded["segments"][i].cpu() + 1
+            if numbers.shape != truth.shape:
+                size = (truth.shape[-2], truth.shape[-1])
+                numbers = F.interpolate(numbers[None, None].double(), size=size, mode="nearest-exact")[0, 0].long()
+            labels = decoded["segment_labels"][i].tolist()
+            segments = [Segment(q + 1, label, label in things) for q, label in enumerate(labels) if label >= 0]
+            self.update(numbers.numpy(), segments, truth.numpy(), true_segments)
 
     def compute(self) -> dict[str, float]:
         """``pq``, ``sq`` and ``rq``, as means over the classes that appeared: of all, ``things/...`` and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,6 +15,7 @@ from perception.errors import InputError
 from perception.evaluation.augment import Run, augmented, decode_dense, sliding_window
 from perception.metrics.boundary import BoundaryIoU
 from perception.metrics.multitask import MultiTaskMetrics
+from perception.metrics.panoptic import PanopticQuality
 from perception.metrics.yolop import YOLOPProtocol
 from perception.models.base import DENSE_HEADS, PerceptionModel
 from perception.types import Batch
@@ -33,6 +35,7 @@ class EvaluationOptions:
         stride: ``(height, width)`` between windows; two thirds of the window by default.
         boundary: measure the boundary IoU of the semantic head.
         yolop: measure by the protocol of YOLOP, under ``.../yolop/...``.
+        panoptic: measure the panoptic quality, under ``.../panoptic/...``, where the data module reads segments.
     """
 
     tta_scales: tuple[float, ...] = ()
@@ -41,6 +44,7 @@ class EvaluationOptions:
     stride: tuple[int, int] | None = None
     boundary: bool = False
     yolop: bool = False
+    panoptic: bool = False
 
     @classmethod
     def parse(cls, options: Mapping[str, Any] | None) -> EvaluationOptions:
@@ -53,7 +57,7 @@ class EvaluationOptions:
         names = [item.name for item in fields(cls)]
         if unknown := [name for name in values if name not in names]:
             raise InputError(f"evaluation has no option {unknown[0]!r}; it has {', '.join(names)}")
-        for name in ("tta_flip", "boundary", "yolop"):
+        for name in ("tta_flip", "boundary", "yolop", "panoptic"):
             if not isinstance(values.get(name, False), bool):
                 raise InputError(f"evaluation {name} must be true or false, got {values[name]!r}")
         scales = values.get("tta_scales") or ()
@@ -108,6 +112,9 @@ class StageMetrics(nn.Module):
         self.augmented = nn.ModuleList()
         self.boundary = nn.ModuleList()
         self.yolop: list[YOLOPProtocol] = []
+        self.panoptic: list[PanopticQuality] = []
+        self.classes = len(model.label_set.classes)
+        self.things = {i for i, name in enumerate(model.label_set.classes) if name in model.label_set.detection}
 
     def open(self, model: PerceptionModel, names: Sequence[str] | None, further: bool) -> None:
         """Make room for the data sets of a run.
@@ -127,6 +134,8 @@ class StageMetrics(nn.Module):
         boundary = further and self.options.boundary and "semantic" in model.head_names
         classes = model.recipe["options"].get("num_classes") or len(model.label_set.classes)
         self.boundary = nn.ModuleList(BoundaryIoU(classes) for _ in range(count if boundary else 0))
+        panoptic = further and self.options.panoptic
+        self.panoptic = [PanopticQuality(self.classes) for _ in range(count if panoptic else 0)]
         self.yolop = [YOLOPProtocol(self.detection) for _ in range(count if further and self.options.yolop else 0)]
 
     def update(self, decoded: dict[str, Tensor], batch: Batch, place: int = 0) -> None:
@@ -136,6 +145,8 @@ class StageMetrics(nn.Module):
             self.boundary[place].update(decoded["semantic"], batch.semantic)  # type: ignore[operator]
         if self.yolop:
             self.yolop[place].update(decoded, batch)
+        if self.panoptic and batch.panoptic:
+            self.panoptic[place].update_batch(decoded, batch, self.things)
 
     def update_augmented(self, decoded: dict[str, Tensor], batch: Batch, place: int = 0) -> None:
         """Count an augmented pass, which has no boxes."""
@@ -168,6 +179,10 @@ class StageMetrics(nn.Module):
                 measured = self.yolop[place].compute()
                 self.yolop[place].reset()
                 found |= {f"yolop/{key}": torch.tensor(value) for key, value in measured.items()}
+            if self.panoptic:
+                quality = self.panoptic[place].compute()
+                self.panoptic[place] = PanopticQuality(self.classes)
+                found |= {f"panoptic/{k}": torch.tensor(v) for k, v in quality.items() if not math.isnan(v)}
             values |= {prefix + key: value for key, value in found.items()}
         return values
 

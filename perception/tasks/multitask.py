@@ -54,7 +54,8 @@ class MultiTask(pl.LightningModule):
         eval_size: ``[height, width]`` to which images are resized for evaluation; results are brought back to
             the size of the labels. ``None`` evaluates images as they come.
         evaluation: further measures of ``validate`` and ``test``: ``tta_scales``, ``tta_flip``, ``window``,
-            ``stride``, ``boundary``, ``yolop``; see :class:`perception.tasks.evaluation.EvaluationOptions`.
+            ``stride``, ``boundary``, ``yolop``, ``panoptic``; see
+            :class:`perception.tasks.evaluation.EvaluationOptions`.
         channels_last: memory format of the convolutions.
         compile: compile the network with ``torch.compile``.
 

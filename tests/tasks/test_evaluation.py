@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_frames import write_cityscapes, write_coco
 from torch import Tensor
 
+from perception.datamodules import CityscapesDataModule, COCODataModule
 from perception.errors import InputError
 from perception.tasks.evaluation import EvaluationOptions
 from perception.tasks.multitask import MultiTask
@@ -123,3 +126,36 @@ def test_data_sets_are_measured_apart() -> None:
     assert float(found["good/semantic/miou"]) == 1
     assert float(found["bad/semantic/miou"]) == 0
     assert module.val_metrics.confusions() == {}
+
+
+def test_panoptic_quality_of_segments(tmp_path: Path) -> None:
+    for write, build, classes in (
+        (write_coco, COCODataModule, ("sky-other-merged", "road", "car")),
+        (write_cityscapes, CityscapesDataModule, ("sky", "road", "car")),
+    ):
+        data = build(str(write(tmp_path / write.__name__)), size=[32, 48], num_workers=0, segments=True)
+        data.setup("fit")
+        assert next(iter(data.datasets["train"])).panoptic is None
+        labels = data.label_set
+        module = MultiTask("multitask_resnet18_slim", labels.name, heads=["semantic"], evaluation={"panoptic": True})
+        module.val_metrics.open(module.model, None, further=True)
+        for truth in data.val_dataloader():
+            if truth.semantic is None:  # a picture without annotations
+                assert not truth.panoptic
+                continue
+            semantic = truth.semantic.clamp(max=len(labels.classes) - 1)
+            # A perfect answer in the form of the decoder: a query for each segment that is no crowd.
+            segments = [s for s in truth.segments[0] if not s.crowd]
+            queries = torch.full_like(truth.panoptic[0], -1)
+            for query, segment in enumerate(segments):
+                queries[truth.panoptic[0] == segment.number] = query
+            found = torch.tensor([[segment.label for segment in segments] + [-1]])
+            large = queries[None].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+            answer = {"semantic": semantic, "segments": large, "segment_labels": found}
+            module.val_metrics.update(answer, truth)
+            assert {labels.classes[i] for i in found[0, :-1].tolist()} == set(classes)
+        values = module.val_metrics.compute()
+        assert values["panoptic/pq"] == values["panoptic/things/sq"] == values["panoptic/stuff/rq"] == 1
+        assert "panoptic/pq" not in module.val_metrics.compute()
+        with pytest.raises(InputError, match="needs a model that gives segments"):
+            module.val_metrics.update({"semantic": semantic}, next(iter(data.val_dataloader())))
