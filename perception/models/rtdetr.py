@@ -93,6 +93,9 @@ class RTDetr(PerceptionModel):
         )
         settings._attn_implementation = "eager"  # survives an export to ONNX
         self.network = transformers.RTDetrForObjectDetection(settings)
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):  # as the authors do; transformers starts them near 0
+                nn.init.ones_(module.weight)
         self.top_k = top_k
         if pretrained:
             from perception.models.pretrained_transformers import read_encoder
