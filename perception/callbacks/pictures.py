@@ -21,7 +21,7 @@ class PredictionPictures(pl.Callback):
     TensorBoard and wandb get the pictures; with ``folder`` they are written there as PNG, the newest only.
 
     Args:
-        count: how many frames, spread evenly over the validation set.
+        count: how many frames, spread evenly over the validation set; of each, where there are several.
         folder: where to write PNGs; ``None`` writes none.
         score: boxes below it are not drawn.
     """
@@ -33,9 +33,11 @@ class PredictionPictures(pl.Callback):
         self.folder = None if folder is None else Path(folder)
         self.score = score
         self.pictures: list[tuple[str, np.ndarray]] = []
+        self.taken: dict[int, int] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.pictures = []
+        self.taken = {}
 
     def on_validation_batch_end(
         self,
@@ -46,11 +48,13 @@ class PredictionPictures(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.sanity_checking or len(self.pictures) >= self.count:
+        taken = self.taken.get(dataloader_idx, 0)
+        if trainer.sanity_checking or taken >= self.count:
             return
         batches = int(trainer.num_val_batches[dataloader_idx])
-        if batch_idx < len(self.pictures) * batches / self.count:
+        if batch_idx < taken * batches / self.count:
             return
+        self.taken[dataloader_idx] = taken + 1
         assert isinstance(pl_module, MultiTask)
         with torch.inference_mode():
             decoded = pl_module.evaluate(batch)

@@ -205,6 +205,7 @@ def test_one_fit_on_three_data_sets(mixed_config: Path, tmp_path: Path, capfd: p
     assert (runs / "confusion_val_camvid.png").is_file()
     assert (runs / "confusion_val_world.png").is_file()
     assert not (runs / "confusion_val_bdd100k.png").exists()
+    assert len(list((runs / "pictures").glob("*.png"))) == 4 + 4 + 3  # four of each, of BDD100K all
     rows = json.loads((runs / "classes_val_camvid.json").read_text())
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-4)
 
