@@ -67,6 +67,8 @@ def main(
     if not 64 <= width <= 4096:
         raise InputError(f"width {width} is outside 64..4096")
     if out.suffix.lower() == RECORDING:
+        if view != CAMERAS or color != AUTO or viewer:
+            raise InputError(f"view, color and viewer are for pictures; the recording {out} holds all of them")
         from perception.datasets.nuscenes_recording import record_scenes
 
         return record_scenes(data, out, version, sample, scene, predictions)

@@ -76,6 +76,7 @@ def test_a_scene_is_recorded(
         (["a.png", "--view", "top", "--color", "error"], "has no predictions"),
         (["a.png", "--view", "top", "--range_m", "-3"], "range of -3 m is outside"),
         (["a.png", "--scene", "all"], "is for recordings"),
+        (["a.rrd", "--view", "top"], "are for pictures"),
         (["a.rrd", "--scene", "scene-9"], "no scene 'scene-9'"),
         (["a.rrd", "--predictions", "nowhere"], "nowhere does not exist"),
         (["a.png", "--viewer", "true"], "needs a display"),
