@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +36,8 @@ TORCHVISION_BUILDERS = {
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
+FILE_ENDINGS = (".ckpt", ".pth", ".pt", ".safetensors", ".onnx", ".xml", ".engine")
+
 
 def is_hub_id(spec: str) -> bool:
     """Whether a name has the form of a hub id: ``owner/name``, or ``owner/name@revision``.
@@ -44,7 +45,7 @@ def is_hub_id(spec: str) -> bool:
     >>> is_hub_id("nvidia/segformer-b0-finetuned-cityscapes-1024-1024"), is_hub_id("./runs/model")
     (True, False)
     """
-    return HUB_ID.fullmatch(spec) is not None
+    return HUB_ID.fullmatch(spec) is not None and not spec.endswith(FILE_ENDINGS)
 
 
 def download(spec: str) -> Path:
@@ -59,7 +60,7 @@ def download(spec: str) -> Path:
         folder = hub.snapshot_download(name, revision=revision or None, allow_patterns=["*.json", "*.safetensors"])
     except Exception as error:  # the hub's client has errors of its own, beside those of the network
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{spec} cannot be had from the hub: {reason}") from error
+        raise InputError(f"{spec} is no folder here, and cannot be had from the hub: {reason}") from error
     return Path(folder)
 
 
@@ -100,7 +101,7 @@ def _torchvision_file(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # of pickle, torch or safetensors, by what is wrong
         raise InputError(f"weights {path} cannot be read safely: damaged, or more than tensors") from error
 
 
