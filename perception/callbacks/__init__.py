@@ -2,6 +2,7 @@
 
 from perception.callbacks.averaging import EMA
 from perception.callbacks.confusion import ConfusionMatrix
+from perception.callbacks.lidar_submission import LidarSubmission
 from perception.callbacks.norms import RecalibrateNorms
 from perception.callbacks.pictures import PredictionPictures
 from perception.callbacks.point_pictures import PointPictures
@@ -12,6 +13,7 @@ from perception.callbacks.summary import RunSummary
 __all__ = [
     "EMA",
     "ConfusionMatrix",
+    "LidarSubmission",
     "NuScenesSubmission",
     "PointPictures",
     "PredictionPictures",

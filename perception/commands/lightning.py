@@ -86,13 +86,16 @@ class PerceptionCLI(LightningCLI):
         options = self.config_init[self.subcommand] if self.subcommand is not None else {}
         official = bool(options.get("official"))
         if official or options.get("format") == "nuscenes":
-            from perception.callbacks import NuScenesSubmission, PredictionWriter
+            from perception.callbacks import LidarSubmission, NuScenesSubmission, PredictionWriter
+            from perception.tasks import LidarSegmentation
 
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
             # One format is written, not two.
-            callbacks[:] = [item for item in callbacks if not isinstance(item, NuScenesSubmission | PredictionWriter)]
+            writers = NuScenesSubmission | LidarSubmission | PredictionWriter
+            callbacks[:] = [item for item in callbacks if not isinstance(item, writers)]
             folder = Path(trainer.default_root_dir) / ("official" if official else "submission")
-            callbacks.append(NuScenesSubmission(str(folder), evaluate=official))
+            writer = LidarSubmission if isinstance(self.model, LidarSegmentation) else NuScenesSubmission
+            callbacks.append(writer(str(folder), evaluate=official))
         return trainer
 
     def before_instantiate_classes(self) -> None:

@@ -6,6 +6,7 @@ from perception.datamodules.camvid import CamVidDataModule
 from perception.datamodules.cityscapes import CityscapesDataModule
 from perception.datamodules.coco import COCODataModule
 from perception.datamodules.folder import FolderDataModule
+from perception.datamodules.lidar import LidarSegDataModule
 from perception.datamodules.mixed import MixedDataModule
 from perception.datamodules.nuimages import NuImagesDataModule
 from perception.datamodules.nuscenes import NuScenesDataModule
@@ -18,6 +19,7 @@ __all__ = [
     "CamVidDataModule",
     "CityscapesDataModule",
     "FolderDataModule",
+    "LidarSegDataModule",
     "MixedDataModule",
     "NuImagesDataModule",
     "NuScenesDataModule",

@@ -36,7 +36,8 @@ class LidarSegmentation(pl.LightningModule):
         warmup: share of the training that warms the rate up before the cosine.
         class_weights: weight of each class in the cross-entropy.
         lovasz: weight of the Lovasz-softmax beside the cross-entropy of points.
-        aux_weight: weight of the auxiliary heads' losses.
+        aux_weight: weight of the auxiliary heads' losses; within them, ``aux_lovasz`` and ``aux_boundary`` weigh the
+            Lovasz-softmax and the boundary loss, which cost as much as the network where that is small.
         tta: also measure, in ``test``, the mean over turned and mirrored clouds, under ``test/tta/lidar/...``.
         compile: compile the network with ``torch.compile``.
 
@@ -58,6 +59,8 @@ class LidarSegmentation(pl.LightningModule):
         class_weights: list[float] | None = None,
         lovasz: float = 1.0,
         aux_weight: float = 1.0,
+        aux_lovasz: float = 1.5,
+        aux_boundary: float = 1.0,
         tta: bool = False,
         compile: bool = False,
     ) -> None:
@@ -75,7 +78,8 @@ class LidarSegmentation(pl.LightningModule):
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
-        self.lovasz, self.aux_weight, self.tta = lovasz, aux_weight, tta
+        self.lovasz, self.tta = lovasz, tta
+        self.aux_weight, self.aux_lovasz, self.aux_boundary = aux_weight, aux_lovasz, aux_boundary
         self.compile_model = compile
         self.val_metrics = LidarMetrics(self.model.label_set)
         self.test_metrics = LidarMetrics(self.model.label_set)
@@ -96,9 +100,6 @@ class LidarSegmentation(pl.LightningModule):
         if self.compile_model and stage == "fit":
             self.model.compile()
 
-    def transfer_batch_to_device(self, batch: PointBatch, device: torch.device, dataloader_idx: int) -> PointBatch:
-        return batch.to(device, non_blocking=True)
-
     def training_step(self, batch: PointBatch, batch_index: int) -> Tensor:
         if batch.labels is None:
             raise InputError("the training clouds have no labels; choose a split that has")
@@ -107,8 +108,9 @@ class LidarSegmentation(pl.LightningModule):
         self.log("train/lidar_loss", loss.detach(), batch_size=batch.clouds)
         grid = self.model.grid_labels(batch) if "lidar_aux" in outputs else None
         if grid is not None:
-            auxiliary = torch.stack([grid_loss(logits, grid, self.class_weights) for logits in outputs["lidar_aux"]])
-            loss = loss + self.aux_weight * auxiliary.mean()
+            weights = (self.class_weights, self.aux_lovasz, self.aux_boundary)
+            auxiliary = [grid_loss(logits, grid, *weights) for logits in outputs["lidar_aux"]]
+            loss = loss + self.aux_weight * torch.stack(auxiliary).mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=batch.clouds)
         return loss
 
