@@ -14,8 +14,8 @@ from perception.models.lidar.frnet import FRNet
 from perception.models.lidar.waffleiron import WaffleIron
 from perception.models.multitask import MultiTaskModel
 from perception.models.recipe import Recipe
+from perception.models.recipes_convolutional import CONVOLUTIONAL_RECIPES
 from perception.models.recipes_transformer import TRANSFORMER_RECIPES
-from perception.models.torchvision_models import TorchvisionSegmentation
 from perception.taxonomy import LIDARSEG, SEMANTIC_KITTI, LabelSet, get_label_set, label_set_reference
 from perception.types import PointBatch
 
@@ -31,10 +31,6 @@ depthwise ones with a tenth of the operations."""
 
 def _multitask(backbone: str, **defaults: Any) -> Recipe:
     return Recipe(partial(MultiTaskModel, backbone=backbone), "multitask", backbone, FPN_PAPER, defaults)
-
-
-def _torchvision(name: str, backbone: str, paper: str) -> Recipe:
-    return Recipe(partial(TorchvisionSegmentation, name=name), "semantic", backbone, paper)
 
 
 def _frnet(label_set: LabelSet, **defaults: Any) -> Recipe:
@@ -74,17 +70,7 @@ ZOO: dict[str, Recipe] = {
     "multitask_resnet18": _multitask("resnet18"),
     "multitask_resnet50": _multitask("resnet50", channels=256, head_channels=128),
     "multitask_swin_tiny": _multitask("swin_tiny_patch4_window7_224", channels=256, head_channels=128),
-    "lraspp_mobilenetv3_large": _torchvision(
-        "lraspp_mobilenetv3_large", "mobilenetv3_large_100", "Searching for MobileNetV3 - arXiv 1905.02244"
-    ),
-    "fcn_resnet50": _torchvision(
-        "fcn_resnet50", "resnet50", "Fully Convolutional Networks for Semantic Segmentation - arXiv 1411.4038"
-    ),
-    "deeplabv3_resnet50": _torchvision(
-        "deeplabv3_resnet50",
-        "resnet50",
-        "Rethinking Atrous Convolution for Semantic Image Segmentation - arXiv 1706.05587",
-    ),
+    **CONVOLUTIONAL_RECIPES,
     **TRANSFORMER_RECIPES,
     "frnet_nuscenes": _frnet(LIDARSEG),
     "frnet_semantic_kitti": _frnet(SEMANTIC_KITTI, **SEMANTIC_KITTI_SENSOR),
@@ -121,8 +107,7 @@ def create_model(name: str, label_set: str | dict[str, Any] | LabelSet | None = 
         label_set: what the outputs mean; a :class:`LabelSet`, or what :func:`get_label_set` takes. The default is that
             of the data set which the model was published on, and ``road_scene`` for camera models.
         options: ``num_classes`` for all, ``heads``, ``pretrained``, ``in_channels`` for camera models; others by
-            kind, see :class:`MultiTaskModel`, :class:`TorchvisionSegmentation`, :class:`FRNet` and
-            :class:`WaffleIron`.
+            kind, see :class:`MultiTaskModel`, :class:`SemanticModel`, :class:`FRNet` and :class:`WaffleIron`.
 
     Returns:
         A :class:`PerceptionModel`, or a :class:`LidarModel` for the kind ``lidar``.
