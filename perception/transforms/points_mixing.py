@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,16 @@ STRIPS = (3, 4, 5, 6)
 """Numbers of strips to choose from."""
 OUTERMOST = 0.01
 """Share of the points at either end of the range of inclination that the strips do not divide."""
-COPIED = ("barrier", "bicycle", "bus", "construction_vehicle", "motorcycle", "traffic_cone", "trailer", "truck")
-"""Classes of :data:`perception.taxonomy.LIDARSEG` that are rare enough to copy."""
+COPIED = (
+    "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone", "trailer",
+    "truck",
+)  # fmt: skip
+"""Classes of :data:`perception.taxonomy.LIDARSEG` that FRNet copies: all that are objects."""
+COPIED_KITTI = (
+    "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "other-ground", "trunk",
+    "pole", "traffic-sign",
+)  # fmt: skip
+"""Classes of :data:`perception.taxonomy.SEMANTIC_KITTI` that FRNet copies: those that are rare or thin."""
 
 
 def azimuth(cloud: PointCloud) -> np.ndarray:
@@ -43,7 +52,7 @@ def joined(cloud: PointCloud, other: PointCloud) -> PointCloud:
     """
     count = len(other)
     points = np.concatenate([cloud.points, other.points])
-    values: dict[str, np.ndarray] = {"rows": np.concatenate([cloud.rows, np.full(count, -1)])}
+    values: dict[str, Any] = {"rows": np.concatenate([cloud.rows, np.full(count, -1)])}
     for name, missing in (("labels", IGNORE_INDEX), ("instances", 0)):
         both = [getattr(cloud, name), getattr(other, name)]
         if any(value is not None for value in both):
@@ -115,7 +124,7 @@ def polar_mix(cloud: PointCloud, other: PointCloud, classes: Sequence[int]) -> P
 
 
 def instance_copy(cloud: PointCloud, other: PointCloud, classes: Sequence[int]) -> PointCloud:
-    """The other cloud's points of rare classes, where they are (InstanceCopy)."""
+    """The other cloud's points of some classes, where they are (InstanceCopy)."""
     if other.labels is None:
         return cloud
     return joined(cloud, other[np.isin(other.labels, classes)])
