@@ -10,6 +10,7 @@ from perception.datamodules.lidar import LidarSegDataModule
 from perception.datamodules.mixed import MixedDataModule
 from perception.datamodules.nuimages import NuImagesDataModule
 from perception.datamodules.nuscenes import NuScenesDataModule
+from perception.datamodules.semantic_kitti import SemanticKittiDataModule
 from perception.datamodules.voc import VOCDataModule
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "MixedDataModule",
     "NuImagesDataModule",
     "NuScenesDataModule",
+    "SemanticKittiDataModule",
     "VOCDataModule",
 ]
