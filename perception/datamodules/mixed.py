@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from perception.datamodules.base import DrivingDataModule
@@ -183,6 +184,18 @@ class MixedDataModule(pl.LightningDataModule):
     def eval_names(self) -> list[str] | None:
         """Names of the evaluation loaders in their order; ``None`` where there is one, which needs no name."""
         return list(self.sources) if self.validate == EACH else None
+
+    @property
+    def eval_labelled(self) -> list[Tensor]:
+        """``(C,)`` bool of each evaluation loader: the semantic classes that its data set can tell. What the model
+        calls by another name is an error of the true class, and no class of its own."""
+        rows = []
+        for name, source in self.sources.items():
+            if self.validate in (EACH, name):
+                rows.append(torch.zeros(len(self.label_set.classes), dtype=torch.bool))
+                mapping = label_mapping(source.label_set, self.label_set)
+                rows[-1][list(self.label_set.indices(tuple(mapping.classes.values())))] = True
+        return rows
 
     def setup(self, stage: str) -> None:
         for name, source in self.sources.items():

@@ -41,7 +41,8 @@ def boundary_band(masks: Tensor, distance_px: int) -> Tensor:
         ``(N, H, W)`` bool.
     """
     outside = F.pad(~masks, [distance_px] * 4, value=True).int()
-    total = F.pad(outside.cumsum(-1).cumsum(-2), [1, 0, 1, 0])  # sums of all pixels above and to the left
+    sums = outside.cumsum(-1, dtype=torch.int32).cumsum(-2, dtype=torch.int32)
+    total = F.pad(sums, [1, 0, 1, 0])  # sums of all pixels above and to the left
     side = 2 * distance_px + 1
     below, above = total[:, side:], total[:, :-side]
     around = below[..., side:] - below[..., :-side] - above[..., side:] + above[..., :-side]
@@ -75,6 +76,10 @@ class BoundaryIoU(Metric):
             classes = classes[classes < self.num_classes]
             for index in classes.tolist():  # one at a time: a stack of all would not fit into memory
                 both = torch.stack([(predicted == index) & counted, (truth == index) & counted])
+                rows = torch.nonzero(both.any(dim=2).any(dim=0)).flatten()
+                columns = torch.nonzero(both.any(dim=1).any(dim=0)).flatten()
+                # All beyond the rectangle around the class is outside of it, and so is all beyond a cut-out.
+                both = both[:, int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
                 ours, theirs = boundary_band(both, distance)
                 self.intersection[index] += (ours & theirs).sum()
                 self.union[index] += (ours | theirs).sum()

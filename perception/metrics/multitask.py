@@ -31,6 +31,8 @@ class MultiTaskMetrics(nn.Module):
             else:
                 self.meters[name] = SemanticIoU(2)
         self.seen: set[str] = set()
+        self.labelled: Tensor | None = None
+        """``(C,)`` bool, semantic classes that the data set labels; the others have no IoU. ``None``: all are."""
 
     def update(self, decoded: dict[str, Tensor], batch: Batch) -> None:
         """Count one batch; ``decoded`` is what the model's ``decode`` returned, or some of it."""
@@ -60,6 +62,8 @@ class MultiTaskMetrics(nn.Module):
         values: dict[str, Tensor] = {}
         if "semantic" in self.seen:
             iou = self.meters["semantic"].compute()  # type: ignore[operator]
+            if self.labelled is not None:
+                iou = torch.where(self.labelled.to(iou.device), iou, torch.nan)
             values["semantic/miou"] = iou.nanmean()
             names = self.label_set.classes if len(iou) == len(self.label_set.classes) else map(str, range(len(iou)))
             values |= {f"semantic/iou_{n}": v for n, v in zip(names, iou, strict=True) if not v.isnan()}

@@ -116,12 +116,19 @@ class StageMetrics(nn.Module):
         self.classes = len(model.label_set.classes)
         self.things = {i for i, name in enumerate(model.label_set.classes) if name in model.label_set.detection}
 
-    def open(self, model: PerceptionModel, names: Sequence[str] | None, further: bool) -> None:
+    def open(
+        self,
+        model: PerceptionModel,
+        names: Sequence[str] | None,
+        further: bool,
+        labelled: Sequence[Tensor] | None = None,
+    ) -> None:
         """Make room for the data sets of a run.
 
         Args:
             names: of the data sets; ``None`` for a single one without a name.
             further: whether the further measures of the options are taken.
+            labelled: of each data set, ``(C,)`` bool, the semantic classes that it labels; by default all.
         """
         self.names = [""] if names is None else list(names)
         count = len(self.names)
@@ -131,6 +138,9 @@ class StageMetrics(nn.Module):
         self.augmented = nn.ModuleList(
             MultiTaskMetrics(model) for _ in range(count if further and dense and self.options.augments else 0)
         )
+        for meters in (self.single, self.augmented):
+            for place, meter in enumerate(meters):
+                meter.labelled = None if labelled is None or place >= count else labelled[place]  # type: ignore[assignment]
         boundary = further and self.options.boundary and "semantic" in model.head_names
         classes = model.recipe["options"].get("num_classes") or len(model.label_set.classes)
         self.boundary = nn.ModuleList(BoundaryIoU(classes) for _ in range(count if boundary else 0))
@@ -171,6 +181,9 @@ class StageMetrics(nn.Module):
             found = _take(self.single[place])
             if self.boundary:
                 iou = _take(self.boundary[place])
+                known: Any = self.single[place].labelled
+                if known is not None:
+                    iou = torch.where(known.to(iou.device), iou, torch.nan)
                 if not iou.isnan().all():
                     found["semantic/boundary_miou"] = iou.nanmean()
             if self.augmented:

@@ -128,6 +128,25 @@ def test_data_sets_are_measured_apart() -> None:
     assert module.val_metrics.confusions() == {}
 
 
+def test_classes_that_a_data_set_does_not_label_have_no_figure() -> None:
+    module = task(evaluation={"boundary": True})
+    known = torch.ones(11, dtype=torch.bool)
+    known[10] = False
+    truth = batch()
+    truth.semantic.clamp_(max=9)
+    answer = truth.semantic.clone()
+    answer[:, :, :5] = 10
+    values = []
+    for labelled in (None, [known]):
+        module.val_metrics.open(module.model, None, True, labelled)
+        module.val_metrics.update({"semantic": answer}, truth)
+        values.append(module.val_metrics.compute())
+    assert float(values[0]["semantic/iou_bicyclist"]) == 0
+    assert "semantic/iou_bicyclist" not in values[1]
+    for key in ("semantic/miou", "semantic/boundary_miou"):
+        assert float(values[1][key]) == pytest.approx(float(values[0][key]) * 11 / 10)
+
+
 def test_panoptic_quality_of_segments(tmp_path: Path) -> None:
     for write, build, classes in (
         (write_coco, COCODataModule, ("sky-other-merged", "road", "car")),
