@@ -6,11 +6,13 @@ import torch
 import perception
 from perception.errors import InputError
 from perception.models.base import to_predictions
+from perception.models.recipes_transformer import TRANSFORMER_RECIPES
 from perception.models.zoo import ZOO, create_model, describe, list_models
 from perception.taxonomy import CAMVID, ROAD_SCENE
 
 LIGHT = ["lraspp_mobilenetv3_large", "multitask_mobilenetv4_small", "multitask_resnet18_slim"]
-CAMERA = [*list_models("multitask"), *list_models("semantic")]
+# The transformer systems have tests of their own, at reduced and full size.
+CAMERA = [n for n in (*list_models("multitask"), *list_models("semantic")) if n not in TRANSFORMER_RECIPES]
 HEAVY = [name for name in CAMERA if name not in LIGHT]
 EVERY = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 

@@ -106,15 +106,11 @@ class DetrHead(nn.Module):
         picked = index[..., None]
         query = selected.gather(1, picked.expand(-1, -1, selected.shape[-1])).detach()
         reference = box_logits.gather(1, picked.expand(-1, -1, 4))
-        sizes = torch.tensor(shapes, device=memory.device)
-        starts = torch.cat([sizes.new_zeros(1), sizes.prod(dim=1).cumsum(0)[:-1]])
         decoded = self.decoder(
             inputs_embeds=query,
             encoder_hidden_states=memory,
             reference_points=reference.detach(),
-            spatial_shapes=sizes,
             spatial_shapes_list=shapes,
-            level_start_index=starts,
         )
         logits, boxes = decoded.intermediate_logits, decoded.intermediate_reference_points  # (B, layers, Q, ...)
         outputs = {"logits": logits[:, -1], "boxes": boxes[:, -1]}
@@ -122,8 +118,9 @@ class DetrHead(nn.Module):
             first_logits = class_logits.gather(1, picked.expand(-1, -1, self.num_classes))
             outputs["layer_logits"] = torch.cat([first_logits[:, None], logits[:, :-1]], dim=1)
             outputs["layer_boxes"] = torch.cat([reference.sigmoid()[:, None], boxes[:, :-1]], dim=1)
-        height, width = (side * self.levels[0] for side in shapes[0])
-        outputs["extent"] = torch.tensor([height, width], device=memory.device)
+        # Filled on the device: a copy from the host could not be captured in a graph.
+        sides = [torch.full((), side * self.levels[0], device=memory.device) for side in shapes[0]]
+        outputs["extent"] = torch.stack(sides)
         return outputs
 
     def decode(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
