@@ -6,10 +6,14 @@ stage of a small backbone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perception.losses.hard_pixels import dice_loss, focal_loss, ohem_cross_entropy
+from perception.losses.lidar import lovasz_softmax
 from perception.types import IGNORE_INDEX
 
 
@@ -52,16 +56,41 @@ def soft_jaccard(log_probability: Tensor, target: Tensor) -> Tensor:
     return ((1 - overlap) * present).sum() / present.sum().clamp(min=1)
 
 
-def semantic_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = None, jaccard: float = 0.0) -> Tensor:
-    """Cross-entropy plus ``jaccard`` times :func:`soft_jaccard`.
+def semantic_loss(
+    logits: Tensor,
+    target: Tensor,
+    class_weights: Tensor | None = None,
+    jaccard: float = 0.0,
+    kind: str = "cross_entropy",
+    dice: float = 0.0,
+    lovasz: float = 0.0,
+) -> Tensor:
+    """A loss of pixels, plus weighted losses of regions: :func:`soft_jaccard`, :func:`dice_loss`, Lovasz-softmax.
 
     Args:
         logits: ``(B, C, H, W)``.
         target: ``(B, H, W)`` int64 with 255 ignored.
+        class_weights: ``(C,)``, in the loss of pixels.
+        kind: one of :data:`PIXEL_LOSSES`.
+        jaccard, dice, lovasz: weight of each; 0 leaves it out.
     """
     log_probability = logits.float().log_softmax(dim=1)
-    loss = cross_entropy(log_probability, target, class_weights)
-    return loss + jaccard * soft_jaccard(log_probability, target) if jaccard else loss
+    loss = PIXEL_LOSSES[kind](log_probability, target, class_weights)
+    if jaccard:
+        loss = loss + jaccard * soft_jaccard(log_probability, target)
+    if dice:
+        loss = loss + dice * dice_loss(log_probability, target)
+    if lovasz:
+        rows = log_probability.permute(0, 2, 3, 1).flatten(0, 2).exp()  # (P, C)
+        loss = loss + lovasz * lovasz_softmax(rows, target.flatten())
+    return loss
+
+
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "ohem": ohem_cross_entropy,
+    "focal": focal_loss,
+}
 
 
 def binary_dense(logits: Tensor, target: Tensor, positive_weight: float = 1.0) -> Tensor:

@@ -45,18 +45,12 @@ class ImagePooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.conv(x.mean(dim=(2, 3), keepdim=True))
-        norm = self.norm
-        batch_statistics = norm.training and x.shape[0] > 1
-        pooled = F.batch_norm(
-            pooled,
-            norm.running_mean,
-            norm.running_var,
-            norm.weight,
-            norm.bias,
-            batch_statistics,
-            norm.momentum or 0.1,
-            norm.eps,
-        )
+        if self.norm.training and x.shape[0] == 1:
+            self.norm.eval()
+            pooled = self.norm(pooled)
+            self.norm.train()
+        else:
+            pooled = self.norm(pooled)
         return pooled.relu().expand(-1, -1, *x.shape[-2:])
 
 

@@ -11,6 +11,7 @@ from perception.errors import InputError
 from perception.models.backbones import build_backbone
 from perception.models.base import HEADS, PerceptionModel, resize_logits
 from perception.models.heads.center import CenterHead
+from perception.models.heads.dense import SEMANTIC_HEADS, build_semantic_head
 from perception.models.heads.detr import DetrHead
 from perception.models.heads.fcn import FCNHead
 from perception.models.necks import FeaturePyramid
@@ -32,6 +33,7 @@ class MultiTaskModel(PerceptionModel):
         pretrained: backbone weights, as in :func:`build_backbone`.
         channels: width of the pyramid.
         head_channels: hidden width of each head; a single number for all or one per head name.
+        semantic_head: ``fcn``, ``deeplabv3plus``, ``semantic_fpn``, ``lraspp`` or ``unet``, over the pyramid's levels.
         detection_level: stride of the map that the centre head reads.
         detection_head: ``center``, see :class:`CenterHead`, or ``detr``, the slower and more accurate
             :class:`DetrHead`, which reads strides 8, 16 and 32.
@@ -59,6 +61,7 @@ class MultiTaskModel(PerceptionModel):
         in_channels: int = 3,
         channels: int = 128,
         head_channels: int | dict[str, int] = 64,
+        semantic_head: str = "fcn",
         detection_level: int = 4,
         detection_head: str = "center",
         detection_options: dict[str, Any] | None = None,
@@ -73,11 +76,19 @@ class MultiTaskModel(PerceptionModel):
         width = {name: head_channels if isinstance(head_channels, int) else head_channels[name] for name in heads}
         if detection_head not in DETECTION_HEADS:
             raise InputError(f"unknown detection_head {detection_head!r}; use one of {', '.join(DETECTION_HEADS)}")
+        if semantic_head not in SEMANTIC_HEADS:
+            raise InputError(f"unknown semantic_head {semantic_head!r}; use one of {', '.join(SEMANTIC_HEADS)}")
+        self.semantic_levels = SEMANTIC_HEADS[semantic_head] if "semantic" in heads else ()
         self.queries = detection_head == "detr" and "detection" in heads
         self.levels = levels = {name: detection_level if name == "detection" else 4 for name in heads}
-        read = [level for name, level in levels.items() if name != "detection" or not self.queries]
+        read = [
+            level for name, level in levels.items() if name != "semantic" and (name != "detection" or not self.queries)
+        ]
         if self.queries:
             read += DETR_LEVELS
+        read += self.semantic_levels
+        if "semantic" in heads:
+            levels["semantic"] = self.semantic_levels[0]
         self.backbone = build_backbone(backbone, pretrained, in_channels=in_channels, **(backbone_options or {}))
         self.neck = FeaturePyramid(self.backbone.channels, self.backbone.reductions, channels, read, context)
         self.train_stride = 1
@@ -92,9 +103,11 @@ class MultiTaskModel(PerceptionModel):
                     self.heads[name] = DetrHead(channels, boxes, width[name], DETR_LEVELS, **options)
                 else:
                     self.heads[name] = CenterHead(channels, boxes, width[name], levels[name], **options)
+            elif name == "semantic":
+                classes = num_classes or len(label_set.classes)
+                self.heads[name] = build_semantic_head(semantic_head, channels, classes, width[name])
             else:
-                classes = (num_classes or len(label_set.classes)) if name == "semantic" else 1
-                self.heads[name] = FCNHead(channels, classes, width[name], levels[name])
+                self.heads[name] = FCNHead(channels, 1, width[name], levels[name])
 
         self.scales = None if scales is None else tuple(scales)
         if self.scales is not None:
@@ -121,7 +134,9 @@ class MultiTaskModel(PerceptionModel):
             if name == "detection":
                 outputs[name] = head(maps if self.queries else maps[self.levels[name]])
             else:
-                outputs[name] = resize_logits(head(maps[self.levels[name]]), dense, self.levels[name] // stride)
+                several = name == "semantic" and len(self.semantic_levels) > 1
+                read = [maps[level] for level in self.semantic_levels] if several else maps[self.levels[name]]
+                outputs[name] = resize_logits(head(read), dense, self.levels[name] // stride)
         if "detection" in outputs:
             outputs["detection"] |= {"size": size, "level": self.levels["detection"]}
         return outputs

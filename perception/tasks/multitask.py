@@ -15,7 +15,7 @@ from perception.errors import InputError
 from perception.losses.balance import FixedBalance, UncertaintyBalance
 from perception.losses.detection import center_loss
 from perception.losses.hungarian import query_loss
-from perception.losses.segmentation import binary_dense, semantic_loss
+from perception.losses.segmentation import PIXEL_LOSSES, binary_dense, semantic_loss
 from perception.models.backbones import freeze
 from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
@@ -46,7 +46,8 @@ class MultiTask(pl.LightningModule):
         balance: ``uncertainty`` learns the weight of each task, ``fixed`` takes ``task_weights``.
         task_weights: fixed weight per head; 1 where not named. Heads that are not built are passed over.
         class_weights: weight of each semantic class in the cross-entropy.
-        jaccard: weight of the soft Jaccard loss beside the semantic cross-entropy.
+        semantic_loss: loss of semantic pixels: ``cross_entropy``, ``ohem`` on the hard ones, or ``focal``.
+        jaccard, dice, lovasz: weights of the soft Jaccard, soft Dice and Lovasz-softmax losses beside it.
         aux_weight: weight of a model's auxiliary semantic output.
         lane_weight: weight of lane pixels, which are few, in their cross-entropy.
         loss_stride: 2 or 4 takes the dense losses on every second or fourth row and column, from a random first
@@ -89,6 +90,9 @@ class MultiTask(pl.LightningModule):
         evaluation: dict[str, Any] | None = None,
         channels_last: bool = True,
         compile: bool = False,
+        semantic_loss: str = "cross_entropy",
+        dice: float = 0.0,
+        lovasz: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -118,7 +122,15 @@ class MultiTask(pl.LightningModule):
         weight = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weight, persistent=False)
         self.lr, self.weight_decay, self.stem_lr_scale, self.warmup = lr, weight_decay, stem_lr_scale, warmup
-        self.jaccard, self.aux_weight, self.lane_weight = jaccard, aux_weight, lane_weight
+        if semantic_loss not in PIXEL_LOSSES:
+            raise InputError(f"unknown semantic_loss {semantic_loss!r}; use one of {', '.join(PIXEL_LOSSES)}")
+        self.semantic_options: dict[str, Any] = {
+            "kind": semantic_loss,
+            "jaccard": jaccard,
+            "dice": dice,
+            "lovasz": lovasz,
+        }
+        self.aux_weight, self.lane_weight = aux_weight, lane_weight
         if loss_stride not in (1, 2, 4):
             raise InputError(f"loss_stride {loss_stride} must be 1, 2 or 4")
         if loss_stride > 1 and not isinstance(self.model, MultiTaskModel):
@@ -184,7 +196,7 @@ class MultiTask(pl.LightningModule):
         if self.loss_stride > 1 and self.training:
             targets = thinned(targets, self.loss_stride)
         if "semantic" in outputs and "semantic" not in losses and targets["semantic"] is not None:
-            loss = semantic_loss(outputs["semantic"], targets["semantic"], self.class_weights, self.jaccard)
+            loss = semantic_loss(outputs["semantic"], targets["semantic"], self.class_weights, **self.semantic_options)
             aux = outputs.get("semantic_aux", [])
             for logits in [aux] if isinstance(aux, Tensor) else aux:
                 loss = loss + self.aux_weight * semantic_loss(logits, targets["semantic"])

@@ -117,6 +117,7 @@ def test_schedule_rises_then_falls_to_zero() -> None:
         ({"balance": "magic"}, "unknown balance 'magic'"),
         ({"balance": "fixed", "task_weights": {"lanes": 1.0}}, "names 'lanes'"),
         ({"task_weights": {"semantic": 1.0}}, "go with balance: fixed"),
+        ({"semantic_loss": "wild"}, "unknown semantic_loss 'wild'; use one of cross_entropy, ohem, focal"),
         ({"class_weights": [1.0]}, "1 class_weights for 11 classes"),
         ({"init_from": "nowhere.ckpt"}, "do not exist"),
     ],
@@ -124,6 +125,18 @@ def test_schedule_rises_then_falls_to_zero() -> None:
 def test_contradictory_options_are_refused(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         MultiTask("multitask_resnet18_slim", "camvid", heads=["semantic"], **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"semantic_loss": "ohem"}, {"semantic_loss": "focal"}, {"dice": 1.0, "lovasz": 1.0}]
+)
+def test_semantic_losses_reach_the_task(options) -> None:
+    torch.manual_seed(0)
+    options = {"heads": ["semantic"], "balance": "fixed", "jaccard": 0.0} | options
+    task = MultiTask("multitask_resnet18_slim", "camvid", **options)
+    plain = MultiTask("multitask_resnet18_slim", "camvid", heads=["semantic"], balance="fixed", jaccard=0.0)
+    example, logits = batch(), {"semantic": torch.randn(2, 11, 64, 64)}
+    assert task.losses(logits, example)["semantic"] != plain.losses(logits, example)["semantic"]
 
 
 def test_evaluation_at_another_size_comes_back_at_the_label_size() -> None:
