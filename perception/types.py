@@ -169,6 +169,8 @@ class Sample:
         - panoptic: ``(H, W)`` int64 segment number, 0 where there is none, with ``segments``. For evaluation: it has
           the size of the stored image, and no transform moves it.
         - depth_m: ``(H, W)`` float32 distance along the optical axis in metres, 0 where unknown.
+        - points_px: ``(N, 2)`` float32 ``(x, y)`` of each point of the keyframe's LiDAR cloud in this image, NaN where
+          the image does not show it.
         - global_from_ego: ``(4, 4)`` float64 pose of the vehicle when the image was taken.
 
     Args:
@@ -188,6 +190,7 @@ class Sample:
     panoptic: Tensor | None = None
     segments: list[Segment] | None = None
     depth_m: Tensor | None = None
+    points_px: np.ndarray | None = None
     camera: Camera | None = None
     speed_mps: float | None = None
     timestamp_us: int | None = None

@@ -56,3 +56,13 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world") / "data"
     write_dataset(root, scenes=4, keyframes=3, size=(96, 160), seed=1, sweep_hz=4.0)
     return root
+
+
+@pytest.fixture(scope="session")
+def rig_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes of two keyframes with six cameras."""
+    from perception.world.writer import write_dataset
+
+    root = tmp_path_factory.mktemp("rig") / "data"
+    write_dataset(root, scenes=4, keyframes=2, size=(96, 160), seed=1, sweep_hz=0.0, cameras="all")
+    return root

@@ -15,6 +15,7 @@ from perception.errors import InputError
 from perception.files import write_json
 from perception.submissions.devkit import evaluate_lidarseg, lidarseg_samples, validate_lidarseg
 from perception.submissions.lidarseg import write_lidarseg, write_lidarseg_meta
+from perception.submissions.point_labels import rows_to_file
 from perception.submissions.show import lidarseg_table
 from perception.tasks.lidar import LidarSegmentation
 from perception.types import PointBatch
@@ -105,17 +106,3 @@ class LidarSubmission(pl.Callback):
         figures = evaluate_lidarseg(self.tables, self.folder, self.split, labelled)
         console.print(lidarseg_table(figures))
         write_json(self.folder / "official.json", {"split": self.split, "lidarseg": figures})
-
-
-def rows_to_file(found: np.ndarray, rows: np.ndarray, file_rows: int) -> np.ndarray:
-    """``(file_rows,)`` uint8 labels of every row of a sweep's file.
-
-    Args:
-        found: ``(N,)`` labels of the points that the network saw.
-        rows: ``(N,)`` row of each in the file, -1 for points of other sweeps.
-    """
-    own = rows >= 0
-    common = int(np.bincount(found[own]).argmax()) if own.any() else 0
-    labels = np.full(file_rows, common, np.uint8)
-    labels[rows[own]] = found[own]
-    return labels

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from perception.callbacks.lidar_submission import rows_to_file
 from perception.console import console, warn
 from perception.datasets.semantic_kitti import SemanticKittiDataset
 from perception.errors import InputError
+from perception.submissions.point_labels import rows_to_file
 from perception.submissions.semantic_kitti import validate_kitti, write_kitti, zip_kitti
 from perception.types import PointBatch
 

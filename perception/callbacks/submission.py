@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from perception.callbacks.predictions import WRITTEN_SCORE
 from perception.console import console, warn
@@ -29,10 +30,17 @@ from perception.submissions.devkit import (
 )
 from perception.submissions.lidarseg import write_lidarseg, write_lidarseg_meta
 from perception.submissions.lifting import COMMON, ClassPrior, class_priors, lift_boxes
-from perception.submissions.point_labels import UNSEEN, challenge_table, fill_unseen, labels_in_view
+from perception.submissions.point_labels import (
+    UNSEEN,
+    challenge_table,
+    fill_unseen,
+    labels_in_view,
+    rows_to_file,
+)
 from perception.submissions.show import detection_table, lidarseg_table
 from perception.tasks.multitask import MultiTask
-from perception.types import Batch, Camera, Prediction
+from perception.tasks.sensor_fusion import SensorFusion
+from perception.types import Batch, Camera, PointBatch, Prediction
 
 RIG = 6
 
@@ -41,10 +49,11 @@ class NuScenesSubmission(pl.Callback):
     """Writes what a model sees in camera images as LiDAR segmentation and 3D detection submissions.
 
     Files, below ``folder``: ``lidarseg/<split>/<token>_lidarseg.bin`` and ``<split>/submission.json`` where the model
-    has a semantic head and the data a LiDAR, and ``results_nusc.json`` where it has boxes. The devkit's validators look
-    at them. Labels of points are those of the masks where the points project to; see
-    :mod:`perception.submissions.point_labels` for points that no camera sees. Boxes are lifted by
-    :mod:`perception.submissions.lifting`. Both are weak baselines: what one image does not tell is filled in.
+    has a semantic head or labels points, and the data a LiDAR, and ``results_nusc.json`` where it has boxes. The
+    devkit's validators look at them. Labels of points are those of the LiDAR network where there is one, else those of
+    the masks where the points project to; see :mod:`perception.submissions.point_labels` for points that no camera
+    sees. Boxes are lifted by :mod:`perception.submissions.lifting`. What comes from masks and boxes alone is a weak
+    baseline: what one image does not tell is filled in.
 
     ``perception predict --format nuscenes`` adds this callback, and ``perception test --official`` adds it with
     ``evaluate``; there every image goes through the model a second time.
@@ -72,7 +81,7 @@ class NuScenesSubmission(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._collect(batch, to_predictions(outputs, WRITTEN_SCORE))
+        self._collect(batch, outputs)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish()
@@ -92,7 +101,7 @@ class NuScenesSubmission(pl.Callback):
         assert isinstance(pl_module, MultiTask)
         with torch.inference_mode():
             decoded = pl_module.predict_step(batch, batch_idx)
-        self._collect(batch, to_predictions(decoded, WRITTEN_SCORE))
+        self._collect(batch, decoded)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish()
@@ -113,7 +122,7 @@ class NuScenesSubmission(pl.Callback):
         heads = pl_module.model.head_names
         with_lidar = [token for token in self.samples if LIDAR in self.tables.get("sample", token)["data"]]
         self.challenge: np.ndarray | None = None
-        if "semantic" in heads and with_lidar:
+        if ("semantic" in heads or isinstance(pl_module, SensorFusion)) and with_lidar:
             self.challenge = challenge_table(pl_module.model.label_set)
         self.priors: dict[str, ClassPrior] | None = None
         if "detection" in heads:
@@ -132,6 +141,7 @@ class NuScenesSubmission(pl.Callback):
         self.labels: dict[str, np.ndarray] = {}
         self.boxes: dict[str, list[DetectedBox]] = {}
         self.seen: Counter[str] = Counter()
+        self.written: set[str] = set()
         self.used = {"camera"}
 
     def _class_priors(self, data: Any) -> dict[str, ClassPrior]:
@@ -140,8 +150,10 @@ class NuScenesSubmission(pl.Callback):
         except InputError:
             return dict(COMMON)  # the folder holds no training scene
 
-    def _collect(self, batch: Batch, predictions: list[Prediction]) -> None:
-        for i, prediction in enumerate(predictions):
+    def _collect(self, batch: Batch, decoded: dict[str, Tensor]) -> None:
+        if batch.lidar is not None and "lidar" in decoded:
+            self._write_points(batch.lidar, decoded.pop("lidar").cpu().numpy())
+        for i, prediction in enumerate(to_predictions(decoded, WRITTEN_SCORE)):
             camera, token, sample = batch.cameras[i], batch.tokens[i], batch.sample_tokens[i]
             assert camera is not None
             assert token is not None
@@ -151,6 +163,17 @@ class NuScenesSubmission(pl.Callback):
             if self.seen[sample] == self.expected[sample]:
                 self._write_labels(sample)
 
+    def _write_points(self, lidar: PointBatch, found: np.ndarray) -> None:
+        """Write what a LiDAR network says; masks are not asked for these samples."""
+        self.used.add("lidar")
+        cloud = lidar.cloud.cpu().numpy()
+        for i, (token, sample) in enumerate(zip(lidar.tokens, lidar.sample_tokens, strict=True)):
+            assert token is not None
+            assert sample is not None
+            labels = rows_to_file(found[cloud == i], lidar.rows[i], lidar.file_rows[i])
+            write_lidarseg(self.folder, self.split, token, labels + 1)  # the challenge counts from 1
+            self.written.add(sample)
+
     def _one(
         self, prediction: Prediction, camera: Camera, token: str, sample: str, global_from_ego: np.ndarray | None
     ) -> None:
@@ -158,8 +181,9 @@ class NuScenesSubmission(pl.Callback):
         points = None if sweep is None else sweep_in_ego(self.dataset.root, self.tables, sweep, token)[:, :3]
         if points is not None:
             self.used.add("lidar")
-        if self.challenge is not None and points is not None and prediction.semantic is not None:
-            found = labels_in_view(camera, points, self.challenge[prediction.semantic])
+        masks = None if sample in self.written else self.challenge
+        if masks is not None and points is not None and prediction.semantic is not None:
+            found = labels_in_view(camera, points, masks[prediction.semantic])
             known = self.labels.setdefault(sample, np.full(len(points), UNSEEN, np.uint8))
             known[known == UNSEEN] = found[known == UNSEEN]
         if self.priors is not None and prediction.boxes is not None and global_from_ego is not None:
@@ -169,7 +193,7 @@ class NuScenesSubmission(pl.Callback):
     def _write_labels(self, sample: str) -> None:
         """Write the labels of a sample that all of its cameras have seen, and forget them."""
         sweep = self.tables.get("sample", sample)["data"].get(LIDAR)
-        if self.challenge is None or sweep is None:
+        if self.challenge is None or sweep is None or sample in self.written:
             return
         points = sweep_in_ego(self.dataset.root, self.tables, sweep, sweep)
         labels = self.labels.pop(sample, np.full(len(points), UNSEEN, np.uint8))

@@ -16,7 +16,8 @@ def main(kind: str | None = None, size: str = "512x1024") -> list[dict[str, Any]
     """List the models. Their backbones are in the JSON.
 
     Args:
-        kind: only models of this kind: ``multitask``, ``semantic`` or ``lidar``.
+        kind: only models of this kind: ``multitask``, ``semantic``, ``detection``, ``lidar``, or ``fusion`` of both
+            sensors.
         size: image size ``HxW`` at which multiply-accumulates of camera models are counted; those of LiDAR models
             are counted at a nuScenes sweep.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
@@ -41,11 +41,15 @@ class TransformedDataset(Dataset[Sample]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.transform(self.read(index))
+
+    def read(self, index: int) -> Sample:
+        """The sample before the transform."""
         if self.cache is None:
-            return self.transform(self.dataset.read(index))
+            return self.dataset.read(index)
         if index not in self.cache:
             self.cache[index] = self.dataset.read(index)
-        return self.transform(self.cache[index])
+        return self.cache[index]
 
 
 class GroupedDataset(Dataset[list[Sample]]):
@@ -131,24 +135,29 @@ class DrivingDataModule(pl.LightningDataModule):
         """Indices of the images that come together, one list a sample; ``None`` where each comes alone."""
         return None
 
+    def items(self, stage: str) -> tuple[Dataset[Any], Callable[[Any], Batch]]:
+        """What the loader of a stage draws from, and what makes batches of it."""
+        groups = self.groups(stage)
+        if groups is None:
+            return self.datasets[stage], collate
+        return GroupedDataset(self.datasets[stage], groups), collate_groups
+
     def _loader(self, stage: str) -> DataLoader[Batch]:
         train = stage == "train"
-        dataset: TransformedDataset | GroupedDataset = self.datasets[stage]
-        groups = self.groups(stage)
-        if groups is not None:
-            dataset = GroupedDataset(self.datasets[stage], groups)
+        dataset: Any
+        dataset, collate_fn = self.items(stage)
         if train and len(dataset) < self.batch_size:
-            what = "frames" if groups is None else "samples of all cameras"
+            what = "frames" if collate_fn is collate else "samples of all cameras"
             raise InputError(f"{len(dataset)} training {what} are fewer than batch_size {self.batch_size}")
         return DataLoader(
-            dataset,  # type: ignore[arg-type]
+            dataset,
             batch_size=self.batch_size if train else self.eval_batch_size,
             shuffle=train,
             drop_last=train,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0 and train,
             pin_memory=self._on_gpu(),
-            collate_fn=collate if groups is None else collate_groups,
+            collate_fn=collate_fn,
         )
 
     def _on_gpu(self) -> bool:

@@ -14,6 +14,8 @@ from perception.types import IGNORE_INDEX, PointBatch, PointCloud
 def collate_points(clouds: Sequence[PointCloud], neighbours: int = 0) -> PointBatch:
     """Put clouds one after the other; clouds without labels get 255 where others have some.
 
+    ``image`` of the batch holds each point's ``view``, where all clouds have them.
+
     Args:
         neighbours: how many nearest points of each point to look up, for networks that embed neighbourhoods.
     """
@@ -25,6 +27,12 @@ def collate_points(clouds: Sequence[PointCloud], neighbours: int = 0) -> PointBa
                 [np.full(len(cloud), IGNORE_INDEX) if cloud.labels is None else cloud.labels for cloud in clouds]
             ).astype(np.int64)
         )
+    image, pixel = None, None
+    views = [cloud.view for cloud in clouds if cloud.view is not None]
+    pixels = [cloud.pixel for cloud in clouds if cloud.pixel is not None]
+    if len(views) == len(pixels) == len(clouds):
+        image = torch.from_numpy(np.concatenate(views).astype(np.int64))
+        pixel = torch.from_numpy(np.concatenate(pixels).astype(np.float32))
     found = None
     if neighbours:
         starts = np.cumsum([0, *sizes[:-1]])
@@ -42,6 +50,8 @@ def collate_points(clouds: Sequence[PointCloud], neighbours: int = 0) -> PointBa
         clouds=len(clouds),
         labels=labels,
         neighbours=found,
+        image=image,
+        pixel=pixel,
         names=[cloud.name for cloud in clouds],
         tokens=[cloud.token for cloud in clouds],
         sample_tokens=[cloud.sample_token for cloud in clouds],

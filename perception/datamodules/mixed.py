@@ -203,7 +203,7 @@ class MixedDataModule(pl.LightningDataModule):
             if stage in ("fit", "validate") or self.validate in (EACH, name):
                 source.setup(stage)
                 if any(source.groups(part) is not None for part in source.datasets):
-                    raise InputError(f"source {name!r} groups its cameras; a mix takes single images")
+                    raise InputError(f"source {name!r} groups its cameras or reads LiDAR; a mix takes single images")
 
     def _datasets(self, stage: str) -> dict[str, RelabelledDataset]:
         chosen = {n: s for n, s in self.sources.items() if stage == "train" or self.validate in (EACH, n)}

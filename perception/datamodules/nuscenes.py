@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
+
 from perception.datamodules.base import DrivingDataModule
+from perception.datamodules.paired import PairedDataset, PointOptions, collate_pairs
 from perception.datasets.nuscenes import NuScenesDataset
 from perception.datasets.nuscenes_labels import LabelSources
+from perception.datasets.nuscenes_lidarseg import NuScenesLidarDataset
 from perception.datasets.nuscenes_map_labels import MapOptions
 from perception.datasets.nuscenes_sync import group_frames
+from perception.datasets.nuscenes_tables import Frame
 from perception.errors import InputError
-from perception.taxonomy import ROAD_SCENE
+from perception.taxonomy import LIDARSEG, ROAD_SCENE
+from perception.types import Batch
 
 
 class NuScenesDataModule(DrivingDataModule):
@@ -35,6 +43,8 @@ class NuScenesDataModule(DrivingDataModule):
         crossing_from: ``auto``, ``map`` or ``none``.
         splat_px: side of the square of pixels that a LiDAR label covers.
         map_options: how the map is laid over an image.
+        lidar: also yield the LiDAR cloud of each keyframe, in ``lidar`` of the batch; ``{}`` takes the defaults of
+            :class:`perception.datamodules.paired.PointOptions`. Images between keyframes are left out then.
         quarantine: ``auto`` leaves out what ``quarantine.json`` of the data folder lists, as ``perception check``
             writes it; a path names another list; ``off`` leaves nothing out.
         size: ``[height, width]`` of training crops.
@@ -42,6 +52,7 @@ class NuScenesDataModule(DrivingDataModule):
     """
 
     label_set = ROAD_SCENE
+    lidar_label_set = LIDARSEG
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class NuScenesDataModule(DrivingDataModule):
         crossing_from: str = "none",
         splat_px: int = 1,
         map_options: MapOptions | None = None,
+        lidar: PointOptions | None = None,
         quarantine: str = "auto",
         size: list[int] | None = None,
         **options: Any,
@@ -74,7 +86,10 @@ class NuScenesDataModule(DrivingDataModule):
         self.split_file = split_file
         self.group_cameras = group_cameras
         self.tolerance_us = tolerance_us
+        self.lidar = lidar
         self.quarantine = quarantine
+        if lidar is not None and sweeps:
+            raise InputError("sweeps have images without LiDAR labels; leave out sweeps or lidar")
         self.sources = LabelSources(
             semantic_from, drivable_from, lane_from, crossing_from, splat_px, map_options or MapOptions()
         )
@@ -92,12 +107,36 @@ class NuScenesDataModule(DrivingDataModule):
             quarantine=self.quarantine,
         )
 
-    def groups(self, stage: str) -> list[list[int]] | None:
-        if not self.group_cameras:
-            return None
+    def items(self, stage: str) -> tuple[Dataset[Any], Callable[[Any], Batch]]:
+        if self.lidar is None:
+            return super().items(stage)
+        groups = self.groups(stage)
+        assert groups is not None
+        frames = self._frames(stage)
+        clouds = NuScenesLidarDataset(
+            self.root, self.version, self.splits[stage], self.lidar.sweeps,
+            split_file=self.split_file, quarantine=self.quarantine,
+        )  # fmt: skip
+        paired = PairedDataset(
+            self.datasets[stage],
+            groups,
+            clouds,
+            [frames[group[0]].sample_token for group in groups],
+            self.lidar.transform() if stage == "train" else None,
+        )
+        return paired, partial(collate_pairs, neighbours=self.lidar.neighbours)
+
+    def _frames(self, stage: str) -> list[Frame]:
         dataset = self.datasets[stage].dataset
         assert isinstance(dataset, NuScenesDataset)
-        groups = group_frames(dataset.frames, self.cameras, self.tolerance_us)
+        return dataset.frames
+
+    def groups(self, stage: str) -> list[list[int]] | None:
+        if not self.group_cameras:
+            if self.lidar is None:
+                return None
+            return [[i] for i, frame in enumerate(self._frames(stage)) if frame.is_keyframe]
+        groups = group_frames(self._frames(stage), self.cameras, self.tolerance_us)
         if not groups:
             raise InputError(
                 f"no sample of split {self.splits[stage]!r} has all of the cameras {', '.join(self.cameras)} within "

@@ -91,6 +91,10 @@ class NuScenesLidarDataset(Dataset[PointCloud]):
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def places(self) -> dict[str, int]:
+        """Index of each keyframe's cloud by the keyframe's sample token."""
+        return {self.tables.get("sample_data", token)["sample_token"]: i for i, token in enumerate(self.tokens)}
+
     def __getitem__(self, index: int) -> PointCloud:
         cloud = self.read(index)
         return self.transform(cloud) if self.transform else cloud

@@ -6,10 +6,14 @@ arXiv 1905.07852.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from perception.errors import InputError
 from perception.types import IGNORE_INDEX
 
 
@@ -102,3 +106,50 @@ def grid_loss(
     rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
     loss = point_loss(rows, labels.flatten(), class_weights, lovasz)
     return loss + boundary * boundary_loss(logits.softmax(dim=1), labels) if boundary else loss
+
+
+class PointLoss(nn.Module):
+    """The loss of a LiDAR network: of its points, and of its auxiliary heads on the grid.
+
+    Args:
+        classes: number of classes.
+        class_weights: weight of each class in the cross-entropy.
+        lovasz: weight of the Lovasz-softmax beside the cross-entropy of points.
+        aux: weight of the auxiliary heads' losses; within them, ``aux_lovasz`` and ``aux_boundary`` weigh the
+            Lovasz-softmax and the boundary loss, which cost as much as the network where that is small.
+
+    Raises:
+        InputError: for another number of class weights than classes.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        classes: int,
+        class_weights: Sequence[float] | None = None,
+        lovasz: float = 1.0,
+        aux: float = 1.0,
+        aux_lovasz: float = 1.5,
+        aux_boundary: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if class_weights is not None and len(class_weights) != classes:
+            raise InputError(f"{len(class_weights)} class_weights for {classes} classes of points")
+        weights = None if class_weights is None else torch.tensor(list(class_weights))
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.lovasz, self.aux, self.aux_lovasz, self.aux_boundary = lovasz, aux, aux_lovasz, aux_boundary
+
+    def forward(self, outputs: dict[str, Any], labels: Tensor, grid: Tensor | None = None) -> Tensor:
+        """The loss of one pass.
+
+        Args:
+            outputs: ``lidar`` ``(P, C)`` and, in training, ``lidar_aux``, a list of ``(B, C, h, w)``.
+            labels: ``(P,)`` int64; grid: ``(B, h, w)`` int64 of the auxiliary outputs; 255 ignored.
+        """
+        loss = point_loss(outputs["lidar"], labels, self.class_weights, self.lovasz)
+        auxiliary = outputs.get("lidar_aux", [])
+        if grid is None or not auxiliary:
+            return loss
+        options = (self.class_weights, self.aux_lovasz, self.aux_boundary)
+        return loss + self.aux * torch.stack([grid_loss(logits, grid, *options) for logits in auxiliary]).mean()

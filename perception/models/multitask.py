@@ -125,10 +125,16 @@ class MultiTaskModel(PerceptionModel):
         return {"backbone": self.backbone, "neck": self.neck, **self.heads}
 
     def forward(self, image: Tensor) -> dict[str, Any]:
-        size = (image.shape[-2], image.shape[-1])
+        return self.predict(self.pyramid(image), (image.shape[-2], image.shape[-1]))
+
+    def pyramid(self, image: Tensor) -> dict[int, Tensor]:
+        """``(B, channels, h, w)`` map of each stride that a head reads."""
+        return self.neck(self.backbone(self.normalise(image)))
+
+    def predict(self, maps: dict[int, Tensor], size: tuple[int, int]) -> dict[str, Any]:
+        """Outputs of the heads from the pyramid of images of ``size``."""
         stride = self.train_stride if self.training else 1
         dense = (size[0] // stride, size[1] // stride)
-        maps = self.neck(self.backbone(self.normalise(image)))
         outputs: dict[str, Any] = {}
         for name, head in self.heads.items():
             if name == "detection":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 
 from perception.errors import InputError
+from perception.models.fusion import FusionModel
+from perception.models.lidar.base import LidarModel
 from perception.models.lidar.frnet import FRNet
 from perception.models.lidar.waffleiron import WaffleIron
 from perception.models.multitask import MultiTaskModel
@@ -38,13 +41,18 @@ def _frnet(label_set: LabelSet, **defaults: Any) -> Recipe:
     return Recipe(FRNet, "lidar", "frustum_range", paper, defaults, label_set)
 
 
+def _fusion(backbone: str, lidar: Callable[..., LidarModel], **defaults: Any) -> Recipe:
+    paper = "FRNet: Frustum-Range Networks for Scalable LiDAR Segmentation - arXiv 2312.04484"
+    return Recipe(partial(FusionModel, backbone=backbone, lidar=lidar), "fusion", backbone, paper, defaults)
+
+
 def _waffleiron(depth: int, channels: int, label_set: LabelSet = LIDARSEG, **defaults: Any) -> Recipe:
     paper = "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation - arXiv 2301.10100"
     options = {"depth": depth, "channels": channels, **defaults}
     return Recipe(WaffleIron, "lidar", "waffleiron", paper, options, label_set)
 
 
-FRNET_NANO = {
+FRNET_NANO: dict[str, Any] = {
     "encoder": (32, 48, 64),
     "embedding": 64,
     "stem": (32, 48),
@@ -59,17 +67,20 @@ FRNET_NANO = {
 
 SEMANTIC_KITTI_SENSOR = {"grid": (64, 512), "elevation_deg": (3.0, -25.0), "intensity_scale": 1.0}
 
+RESNET18_SLIM: dict[str, Any] = {
+    "channels": 64,
+    "head_channels": {"semantic": 64, "drivable": 24, "lane": 24, "detection": 32},
+    "backbone_options": SLIM_RESNET18,
+}
+
 ZOO: dict[str, Recipe] = {
-    "multitask_resnet18_slim": _multitask(
-        "resnet18",
-        channels=64,
-        head_channels={"semantic": 64, "drivable": 24, "lane": 24, "detection": 32},
-        backbone_options=SLIM_RESNET18,
-    ),
+    "multitask_resnet18_slim": _multitask("resnet18", **RESNET18_SLIM),
     "multitask_mobilenetv4_small": _multitask("mobilenetv4_conv_small", channels=64, head_channels=32),
     "multitask_resnet18": _multitask("resnet18"),
     "multitask_resnet50": _multitask("resnet50", channels=256, head_channels=128),
     "multitask_swin_tiny": _multitask("swin_tiny_patch4_window7_224", channels=256, head_channels=128),
+    "multitask_lidar_resnet18_slim": _fusion("resnet18", partial(FRNet, **FRNET_NANO), **RESNET18_SLIM),
+    "multitask_lidar_resnet50": _fusion("resnet50", FRNet, channels=256, head_channels=128),
     **CONVOLUTIONAL_RECIPES,
     **TRANSFORMER_RECIPES,
     "frnet_nuscenes": _frnet(LIDARSEG),
@@ -134,34 +145,38 @@ def create_model(name: str, label_set: str | dict[str, Any] | LabelSet | None = 
 def describe(name: str, size: tuple[int, int] = (512, 1024)) -> dict[str, Any]:
     """Facts of a zoo member: kind, backbone, parameters, and multiply-accumulates of one input in GMACs.
 
-    The input is an image, or for LiDAR models a sweep of :data:`LIDAR_POINTS` points, none of which share a voxel.
+    The input is an image, for LiDAR models a sweep of :data:`LIDAR_POINTS` points, none of which share a voxel, and
+    for those of both an image and a sweep.
     Convolutions and matrix products are counted; the model is built without memory for its weights.
     """
     recipe = ZOO[name]
-    lidar = recipe.kind == "lidar"
+    picture, points = recipe.kind != "lidar", recipe.kind in ("lidar", "fusion")
     whole: dict[str, Any] = {"voxel_m": 0.0} if recipe.build is WaffleIron else {}
     with torch.device("meta"):
         model = create_model(name, **whole).eval().to("meta")
-        sample = _meta_sweep(LIDAR_POINTS) if lidar else torch.empty(1, 3, *size)
+        samples: list[Any] = [torch.empty(1, 3, *size)] if picture else []
+        if points:
+            samples.append(_meta_sweep(LIDAR_POINTS))
+    shown = [f"{size[0]}x{size[1]}"] if picture else []
     return {
         "name": name,
         "kind": recipe.kind,
         "backbone": recipe.backbone,
-        "heads": ["lidar"] if lidar else list(model.head_names),
+        "heads": [*(model.head_names if picture else []), *(["lidar"] if points else [])],
         "params": sum(parameter.numel() for parameter in model.parameters()),
-        "gmacs": round(count_macs(model, sample) / 1e9, 2),
-        "size": f"{LIDAR_POINTS} points" if lidar else f"{size[0]}x{size[1]}",
+        "gmacs": round(count_macs(model, *samples) / 1e9, 2),
+        "size": " and ".join([*shown, *([f"{LIDAR_POINTS} points"] if points else [])]),
         "paper": recipe.paper,
     }
 
 
-def count_macs(model: nn.Module, sample: Any) -> float:
+def count_macs(model: nn.Module, *samples: Any) -> float:
     """Multiply-accumulates of the convolutions and matrix products of one forward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        model(sample)
+        model(*samples)
     return counter.get_total_flops() / 2
 
 
@@ -169,4 +184,5 @@ def _meta_sweep(points: int) -> PointBatch:
     """The shapes of one sweep, with neighbours enough for any model."""
     cloud = torch.empty(points, dtype=torch.int64)
     neighbours = torch.empty(points, 17, dtype=torch.int64)
-    return PointBatch(torch.empty(points, 5), cloud, 1, neighbours=neighbours)
+    image, pixel = torch.empty(points, dtype=torch.int64), torch.empty(points, 2)
+    return PointBatch(torch.empty(points, 5), cloud, 1, neighbours=neighbours, image=image, pixel=pixel)

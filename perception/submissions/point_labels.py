@@ -108,3 +108,17 @@ def fill_unseen(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
     where = np.flatnonzero(unseen)[near.any(axis=1)]
     filled[where] = votes[near.any(axis=1)].argmax(axis=1)
     return filled
+
+
+def rows_to_file(found: np.ndarray, rows: np.ndarray, file_rows: int) -> np.ndarray:
+    """``(file_rows,)`` uint8 labels of every row of a sweep's file.
+
+    Args:
+        found: ``(N,)`` labels of the points that the network saw.
+        rows: ``(N,)`` row of each in the file, -1 for points of other sweeps.
+    """
+    own = rows >= 0
+    common = int(np.bincount(found[own]).argmax()) if own.any() else 0
+    labels = np.full(file_rows, common, np.uint8)
+    labels[rows[own]] = found[own]
+    return labels

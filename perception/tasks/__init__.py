@@ -3,5 +3,6 @@
 from perception.tasks.lidar import LidarSegmentation
 from perception.tasks.multi_resolution import MultiResolution
 from perception.tasks.multitask import MultiTask
+from perception.tasks.sensor_fusion import SensorFusion
 
-__all__ = ["LidarSegmentation", "MultiResolution", "MultiTask"]
+__all__ = ["LidarSegmentation", "MultiResolution", "MultiTask", "SensorFusion"]

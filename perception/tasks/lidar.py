@@ -12,7 +12,7 @@ from torch import Tensor
 import perception
 from perception.console import console
 from perception.errors import InputError
-from perception.losses.lidar import grid_loss, point_loss
+from perception.losses.lidar import PointLoss
 from perception.metrics.lidar import LidarMetrics
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.lidar.base import LidarModel
@@ -45,8 +45,6 @@ class LidarSegmentation(pl.LightningModule):
         InputError: for options that contradict each other or the data.
     """
 
-    class_weights: Tensor | None
-
     def __init__(
         self,
         model: str = "frnet_nano",
@@ -73,13 +71,9 @@ class LidarSegmentation(pl.LightningModule):
         if init_from is not None:
             self._initialise(init_from)
         classes = len(self.model.label_set.classes)
-        if class_weights is not None and len(class_weights) != classes:
-            raise InputError(f"{len(class_weights)} class_weights for {classes} classes")
-        weights = None if class_weights is None else torch.tensor(class_weights)
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.loss = PointLoss(classes, class_weights, lovasz, aux_weight, aux_lovasz, aux_boundary)
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
-        self.lovasz, self.tta = lovasz, tta
-        self.aux_weight, self.aux_lovasz, self.aux_boundary = aux_weight, aux_lovasz, aux_boundary
+        self.tta = tta
         self.compile_model = compile
         self.val_metrics = LidarMetrics(self.model.label_set)
         self.test_metrics = LidarMetrics(self.model.label_set)
@@ -104,13 +98,7 @@ class LidarSegmentation(pl.LightningModule):
         if batch.labels is None:
             raise InputError("the training clouds have no labels; choose a split that has")
         outputs = self.model(batch)
-        loss = point_loss(outputs["lidar"], batch.labels, self.class_weights, self.lovasz)
-        self.log("train/lidar_loss", loss.detach(), batch_size=batch.clouds)
-        grid = self.model.grid_labels(batch) if "lidar_aux" in outputs else None
-        if grid is not None:
-            weights = (self.class_weights, self.aux_lovasz, self.aux_boundary)
-            auxiliary = [grid_loss(logits, grid, *weights) for logits in outputs["lidar_aux"]]
-            loss = loss + self.aux_weight * torch.stack(auxiliary).mean()
+        loss = self.loss(outputs, batch.labels, self.model.grid_labels(batch))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=batch.clouds)
         return loss
 

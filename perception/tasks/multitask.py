@@ -100,14 +100,15 @@ class MultiTask(pl.LightningModule):
         if heads is not None:
             options["heads"] = heads
         self.model: PerceptionModel = create_model(model, label_set, pretrained=pretrained, **options)
-        names = self.model.head_names
+        names = self.balanced
         self.freeze_names = list(freeze or [])
         self._initialise(init_from)
         self.frozen()
         weights = dict(task_weights or {})
-        unknown = [name for name in weights if name not in HEADS]
+        known = dict.fromkeys([*HEADS, *names])
+        unknown = [name for name in weights if name not in known]
         if unknown:
-            raise InputError(f"task_weights names {unknown[0]!r}; heads are {', '.join(HEADS)}")
+            raise InputError(f"task_weights names {unknown[0]!r}; heads are {', '.join(known)}")
         if balance == "uncertainty":
             if weights:
                 raise InputError("task_weights go with balance: fixed; uncertainty learns them")
@@ -146,6 +147,11 @@ class MultiTask(pl.LightningModule):
         self.evaluation = EvaluationOptions.parse(evaluation)
         self.val_metrics = StageMetrics(self.model, self.evaluation)
         self.test_metrics = StageMetrics(self.model, self.evaluation)
+
+    @property
+    def balanced(self) -> tuple[str, ...]:
+        """What has a loss to balance: the heads."""
+        return self.model.head_names
 
     @property
     def num_classes(self) -> int:
@@ -224,7 +230,7 @@ class MultiTask(pl.LightningModule):
         return losses
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        losses = self._checked(self.losses(self.forward(batch.image), batch))
+        losses = self._checked(self.losses(self.forward_batch(batch, batch.image), batch))
         total = self.balance(losses)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
         for name, loss in losses.items():
@@ -235,6 +241,10 @@ class MultiTask(pl.LightningModule):
         if self.channels_last:
             image = image.contiguous(memory_format=torch.channels_last)
         return self.model(image)
+
+    def forward_batch(self, batch: Batch, image: Tensor) -> dict[str, Any]:
+        """Outputs of a batch whose images may have been resized to ``image``."""
+        return self.forward(image)
 
     def progress(self) -> float:
         """Share of the training that is done."""
@@ -254,7 +264,7 @@ class MultiTask(pl.LightningModule):
         """Decoded results at the size of the batch's images."""
         size = (batch.image.shape[-2], batch.image.shape[-1])
         image = self._at_eval_size(batch.image)
-        outputs = self.forward(image)
+        outputs = self.forward_batch(batch, image)
         inner = (image.shape[-2], image.shape[-1])
         if inner != size:
             for name in ("semantic", "drivable", "lane"):
@@ -280,19 +290,20 @@ class MultiTask(pl.LightningModule):
                 decoded[name] = F.interpolate(mask[:, None].float(), size=size, mode="nearest-exact")[:, 0].byte()
         return decoded
 
-    def _measure_batch(self, metrics: StageMetrics, batch: Batch, place: int) -> None:
-        metrics.update(self.evaluate(batch), batch, place)
+    def measure_decoded(self, metrics: StageMetrics, decoded: dict[str, Tensor], batch: Batch, place: int) -> None:
+        """Count decoded results of a batch of the data set at ``place``, and those of augmented passes."""
+        metrics.update(decoded, batch, place)
         if metrics.augmented:
             metrics.update_augmented(self.evaluate_augmented(batch), batch, place)
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
-        self._measure_batch(self.val_metrics, batch, dataloader_idx)
+        self.measure_decoded(self.val_metrics, self.evaluate(batch), batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict({f"val/{name}": value for name, value in self.val_metrics.compute().items()})
 
     def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
-        self._measure_batch(self.test_metrics, batch, dataloader_idx)
+        self.measure_decoded(self.test_metrics, self.evaluate(batch), batch, dataloader_idx)
 
     def on_test_epoch_end(self) -> None:
         self.log_dict({f"test/{name}": value for name, value in self.test_metrics.compute().items()})

@@ -1,4 +1,4 @@
-"""Geometric transforms of a whole sample: image, masks, depth, boxes and camera move together.
+"""Geometric transforms of a whole sample: image, masks, depth, boxes, LiDAR points and camera move together.
 
 Each is a callable ``sample -> sample`` that keeps the image's data type (uint8 or float) and leaves its input
 unchanged. Randomness comes from torch's generator, so that seeded data-loader workers are reproducible.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
@@ -114,9 +115,17 @@ def clip_boxes(boxes: Boxes, size: Size, min_share: float = 0.25, min_px: float 
     return replace(boxes, xyxy=xyxy, visibility=visibility)[keep]
 
 
+def _outside_unseen(points_px: np.ndarray, size: Size) -> np.ndarray:
+    """Points with NaN for those outside of an image of ``size``."""
+    with np.errstate(invalid="ignore"):
+        outside = (points_px < 0).any(axis=1) | (points_px >= (size[1], size[0])).any(axis=1)
+    points_px[outside] = np.nan
+    return points_px
+
+
 def place(sample: Sample, placement: Placement, min_share: float = 0.25, min_px: float = 2.0) -> Sample:
     """Apply a placement to everything in a sample. Labels and depth are resampled by nearest neighbour;
-    padding is mean grey in the image, 255 in masks and 0 (unknown) in depth.
+    padding is mean grey in the image, 255 in masks and 0 (unknown) in depth. LiDAR points outside become NaN.
 
     Raises:
         InputError: where a mask, the depth or the camera has another size than the image.
@@ -136,8 +145,12 @@ def place(sample: Sample, placement: Placement, min_share: float = 0.25, min_px:
     if sample.depth_m is not None:
         moved["depth_m"] = _place_labels(sample.depth_m, placement, 0)
     top, left, height, width = placement.window
+    scale = (placement.scaled[1] / width, placement.scaled[0] / height)
+    if sample.points_px is not None:
+        inner = (sample.points_px - np.array([left, top], np.float32)) * np.array(scale, np.float32)
+        whole = _outside_unseen(inner, placement.scaled)
+        moved["points_px"] = whole + np.array(placement.offset[::-1], np.float32)
     if sample.boxes is not None:
-        scale = (placement.scaled[1] / width, placement.scaled[0] / height)
         xyxy = sample.boxes.xyxy.copy()
         xyxy[:, 0::2] = (xyxy[:, 0::2] - left) * scale[0] + placement.offset[1]
         xyxy[:, 1::2] = (xyxy[:, 1::2] - top) * scale[1] + placement.offset[0]
@@ -252,6 +265,9 @@ class RandomHorizontalFlip:
             xyxy = sample.boxes.xyxy.copy()
             xyxy[:, 0], xyxy[:, 2] = width - sample.boxes.xyxy[:, 2], width - sample.boxes.xyxy[:, 0]
             moved["boxes"] = replace(sample.boxes, xyxy=xyxy)
+        if sample.points_px is not None:
+            moved["points_px"] = sample.points_px.copy()
+            moved["points_px"][:, 0] = image_size(sample)[1] - sample.points_px[:, 0]
         if sample.camera is not None:
             moved["camera"] = sample.camera.flipped()
         return replace(sample, **moved)

@@ -100,7 +100,7 @@ def test_augmented_figures_have_keys_of_their_own() -> None:
     drivable = torch.ones(2, *SIZE, dtype=torch.int64)
     data = batch(drivable=drivable)
     with torch.inference_mode():
-        module._measure_batch(module.val_metrics, data, 0)
+        module.validation_step(data, 0)
     found = module.val_metrics.compute()
     assert {"semantic/miou", "semantic/boundary_miou", "tta/semantic/miou", "tta/drivable/iou"} <= set(found)
     assert "yolop/drivable/miou" in found
@@ -108,7 +108,7 @@ def test_augmented_figures_have_keys_of_their_own() -> None:
     assert module.val_metrics.compute() == {}
     module.val_metrics.open(module.model, None, further=False)  # as in training
     with torch.inference_mode():
-        module._measure_batch(module.val_metrics, data, 0)
+        module.validation_step(data, 0)
     assert not [key for key in module.val_metrics.compute() if key.startswith(("tta", "yolop")) or "boundary" in key]
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from tiny_points import point_batch
 
-from perception.callbacks.lidar_submission import rows_to_file
 from perception.cli import main
 from perception.errors import InputError
 from perception.submissions.lidarseg import lidarseg_path
+from perception.submissions.point_labels import rows_to_file
 from perception.tasks.lidar import LidarSegmentation, turned
 
 CONFIG = Path(__file__).parents[2] / "configs" / "world" / "lidar_frnet_nano.yaml"

@@ -242,6 +242,8 @@ def test_bad_training_input_is_one_line(arguments, message, camvid, tmp_path, ca
 
 @pytest.mark.slow
 def test_wandb_offline_tensorboard_and_pictures(camvid, tmp_path) -> None:
+    import wandb
+
     package = "pytorch_lightning.loggers"
     loggers = [
         {
@@ -259,5 +261,6 @@ def test_wandb_offline_tensorboard_and_pictures(camvid, tmp_path) -> None:
     reader = EventAccumulator(str(events[0])).Reload()
     assert "val/semantic/miou" in reader.Tags()["scalars"]
     assert "val/0" in reader.Tags()["images"]
+    wandb.finish()  # a later test starts a run of its own
     assert list((tmp_path / "runs" / "wandb").glob("offline-run-*"))
     assert (tmp_path / "runs" / "checkpoints" / "best.ckpt").is_file()

@@ -268,3 +268,27 @@ def test_a_mask_of_another_size_is_refused():
     sample.lane = torch.zeros(10, 10, dtype=torch.int64)
     with pytest.raises(InputError, match="painted: lane has size"):
         Resize((20, 20))(sample)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["resize", "scale_crop", "crop_native", "pad"]), sizes, st.integers(0, 10_000))
+def test_points_move_with_the_camera(kind, size, seed):
+    torch.manual_seed(seed)
+    sample = painted()
+    random = np.random.default_rng(seed)
+    points = random.uniform([-3, -2, 2], [3, 2, 20], (200, 3))
+    pixels = project(sample.camera, points)[0].astype(np.float32)
+    outside = (pixels < 0).any(axis=1) | (pixels >= (64, 48)).any(axis=1)
+    pixels[outside] = np.nan
+    sample.points_px = pixels
+    moved = some_transform(kind, size)(sample)
+    wanted = project(moved.camera, points)[0]
+    seen = ~np.isnan(moved.points_px[:, 0])
+    np.testing.assert_allclose(moved.points_px[seen], wanted[seen], atol=1e-3)
+    assert not (seen & outside).any()
+    height, width = moved.image.shape[-2:]
+    inside = ((wanted > 0.01) & (wanted < (width - 0.01, height - 0.01))).all(axis=1)
+    assert (seen | ~inside | outside).all()
+    mirrored = RandomHorizontalFlip(1.0)(moved)
+    np.testing.assert_allclose(mirrored.points_px[seen, 0], width - moved.points_px[seen, 0], atol=1e-4)
+    np.testing.assert_array_equal(mirrored.points_px[seen, 1], moved.points_px[seen, 1])
