@@ -29,6 +29,7 @@ COMMANDS = {
 SUBCOMMANDS = {
     ("bench", "domains"): "one model on several data sets, such as weathers",
     ("bench", "export"): "every model of the zoo as a file, compared with the model",
+    ("bench", "fusion"): "what camera features add to a LiDAR network, and what losing them costs",
     ("bench", "lidar"): "LiDAR networks on one sweep and on growing ones, and ways to scatter",
     ("bench", "loop"): "what the real-time loop costs besides the network",
     ("bench", "maps"): "masks projected from the map against dense labels",

@@ -22,7 +22,6 @@ def test_multitask_bench_gives_both_ratios(capsys) -> None:
     assert len(result["milliseconds"]) == 5
 
 
-@pytest.mark.slow
 def test_train_bench_times_both_loops(capsys) -> None:
     arguments = ["--size", "32x32", "--rounds", "2", "--batch_size", "2", "--json"]
     assert main(["bench", "train", *arguments]) == 0

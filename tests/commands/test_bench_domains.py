@@ -20,7 +20,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(create_model("multitask_resnet18_slim", heads=heads), tmp_path_factory.mktemp("weights") / "model")
 
 
-@pytest.mark.slow
 def test_each_domain_has_the_figures_of_its_own_data(
     tiny_world: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,7 +33,6 @@ def test_the_interval_is_student_s_over_paired_seeds(tmp_path: Path) -> None:
     assert compare(tmp_path, [0.5, 1.0], [1])["gap"]["low"] is None, "one seed has no interval"
 
 
-@pytest.mark.slow
 def test_trainings_are_kept_and_settings_cannot_be_mixed(
     tiny_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

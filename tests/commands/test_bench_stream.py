@@ -372,7 +372,6 @@ class Text(HTMLParser):
 WORLD = ["--model", "multitask_mobilenetv4_small", "--scales", "0.5,1", "--fovea", "false", "--settle_s", "0.25"]
 
 
-@pytest.mark.slow
 def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     torch.manual_seed(0)
     arguments = ["--data", str(tiny_world), *WORLD, "--latency_ms", "48x80=60,96x160=400", "--resamples", "200"]
@@ -402,7 +401,6 @@ def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     assert {"linear deadline", "Accuracy against compute", "streaming mIoU, %"} <= set(page.text)
 
 
-@pytest.mark.slow
 def test_latencies_of_a_table_are_replayed(tiny_world, tmp_path, capsys) -> None:
     table = made_up_table(ladder((96, 160), (0.5, 1.0)))
     table.save(tmp_path / "other.json")
@@ -421,7 +419,6 @@ def test_latencies_of_a_table_are_replayed(tiny_world, tmp_path, capsys) -> None
     assert result["latencies"] == "table"
 
 
-@pytest.mark.slow
 def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     from perception.models.checkpoint import save
     from perception.models.zoo import create_model

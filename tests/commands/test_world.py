@@ -14,7 +14,6 @@ from perception.errors import InputError
 from perception.runtime.traces import make_trace
 
 
-@pytest.mark.slow
 def test_scenes_are_driven_at_the_speed_of_their_traces(tmp_path: Path) -> None:
     main(tmp_path / "world", scenes=2, keyframes=3, size="64x128", sweep_hz=4.0, speed="mixed", seed=2, workers=1)
     frames = NuScenesDataset(tmp_path / "world", split="train", sweeps=True)

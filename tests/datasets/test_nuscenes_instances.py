@@ -96,7 +96,6 @@ def test_a_list_of_objects_that_makes_no_sense_is_refused(own: Path, numbers: An
         NuScenesDataset(own, split="all")
 
 
-@pytest.mark.slow
 def test_the_world_agrees_with_its_own_annotations(tmp_path: Path) -> None:
     """Pixels come from the ray caster and 3D boxes from the tables: each must lie inside the other's projection."""
     pytest.importorskip("open3d")

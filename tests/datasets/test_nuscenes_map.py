@@ -257,7 +257,6 @@ def test_solid_parts_lie_inside_their_box_and_leave_the_underside_open(own: Path
     assert measured.floor_m[-1] == 0
 
 
-@pytest.mark.slow
 def test_the_world_s_maps_agree_with_its_pictures(tmp_path: Path) -> None:
     pytest.importorskip("open3d")
     from perception.datasets.nuscenes_keyframe import MOSAIC
