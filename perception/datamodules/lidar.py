@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,8 @@ from perception.datamodules.collate_points import collate_points
 from perception.datasets.nuscenes_lidarseg import NuScenesLidarDataset
 from perception.errors import InputError
 from perception.taxonomy import LIDARSEG, LabelSet
-from perception.transforms.points import train_points_transform
+from perception.transforms.points import Compose, PointTransform, train_points_transform
+from perception.transforms.points_interpolation import RangeInterpolation
 from perception.transforms.points_mixing import COPIED, mix_transform
 from perception.types import PointBatch, PointCloud
 
@@ -76,6 +78,7 @@ class PointDataModule(pl.LightningDataModule):
     Evaluation takes every point as it was measured.
 
     Args:
+        range_interpolation: fills gaps of the range image, in evaluation too, where the new points count for nothing.
         flip: probability of mirroring at each horizontal axis.
         rotation_deg: largest rotation about the vertical axis, either way.
         scale: range of the random scale.
@@ -94,6 +97,7 @@ class PointDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
+        range_interpolation: RangeInterpolation | None = None,
         flip: float = 0.5,
         rotation_deg: float = 180.0,
         scale: tuple[float, float] = (0.95, 1.05),
@@ -117,7 +121,10 @@ class PointDataModule(pl.LightningDataModule):
             raise InputError(f"neighbours must not be negative, got {neighbours}")
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.cache, self.neighbours = num_workers, cache, neighbours
-        self.transform = train_points_transform(flip, rotation_deg, scale, jitter_m, max_points)
+        self.interpolation = range_interpolation
+        self.transform: PointTransform = train_points_transform(flip, rotation_deg, scale, jitter_m, max_points)
+        if range_interpolation is not None:
+            self.transform = Compose([range_interpolation, self.transform])
         self.mix = mix_transform(frustum_mix, polar_mix, laser_mix, instance_copy, self.copied)
         self.datasets: dict[str, AugmentedClouds] = {}
 
@@ -134,7 +141,8 @@ class PointDataModule(pl.LightningDataModule):
             if name == "train":
                 self.datasets[name] = AugmentedClouds(dataset, self.transform, self.mix, self.cache)
             else:
-                self.datasets[name] = AugmentedClouds(dataset)
+                unlabelled = None if self.interpolation is None else replace(self.interpolation, labelled=False)
+                self.datasets[name] = AugmentedClouds(dataset, unlabelled)
 
     def _loader(self, stage: str) -> DataLoader[PointBatch]:
         train, dataset = stage == "train", self.datasets[stage]

@@ -11,10 +11,12 @@ import torch
 from tiny_points import point_batch
 
 from perception.cli import main
+from perception.datamodules import LidarSegDataModule
 from perception.errors import InputError
 from perception.submissions.lidarseg import lidarseg_path
 from perception.submissions.point_labels import rows_to_file
 from perception.tasks.lidar import LidarSegmentation, turned
+from perception.transforms.points_interpolation import RangeInterpolation
 
 CONFIG = Path(__file__).parents[2] / "configs" / "world" / "lidar_frnet_nano.yaml"
 SMALL = "{grid: [16, 48], encoder: [8, 8, 8], embedding: 8, stem: [8, 8, 8], channels: [8, 8], blocks: [1, 1], " \
@@ -77,3 +79,17 @@ def test_every_row_of_the_file_gets_a_label() -> None:
     labels = rows_to_file(found, np.array([0, 2, 5, -1]), 7)
     assert labels.tolist() == [4, 2, 2, 2, 2, 2, 2]
     assert rows_to_file(np.zeros(0, np.uint8), np.zeros(0, np.int64), 3).tolist() == [0, 0, 0]
+
+
+def test_interpolated_points_train_and_count_for_nothing(tiny_world: Path) -> None:
+    options: dict = {"num_workers": 0, "batch_size": 2, "flip": 0.0, "rotation_deg": 0.0, "scale": (1.0, 1.0)}
+    plain = LidarSegDataModule(str(tiny_world), **options)
+    filled = LidarSegDataModule(str(tiny_world), range_interpolation=RangeInterpolation(), **options)
+    for data in (plain, filled):
+        data.setup("fit")
+    for stage, counts in (("train", True), ("val", False)):
+        before, after = plain.datasets[stage][0], filled.datasets[stage][0]
+        own = after.rows >= 0
+        assert 0.01 * len(before) < (~own).sum() < len(before)
+        np.testing.assert_array_equal(after.points[own], before.points)
+        assert (after.labels[~own] != 255).any() == counts
