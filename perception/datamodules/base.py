@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perception.datamodules.collate import collate, collate_groups
+from perception.datamodules.rare_classes import RareClassSampler, count_classes, of_groups
 from perception.errors import InputError
 from perception.taxonomy import LabelSet
 from perception.transforms import eval_transform, train_transform
@@ -83,6 +86,9 @@ class DrivingDataModule(pl.LightningDataModule):
         eval_batch_size: images, or samples, per evaluation step.
         num_workers: loader processes.
         cache: keep decoded training samples in memory.
+        rare_class_temperature: draw training frames by the semantic classes that they show, rare ones more often, see
+            :class:`perception.datamodules.rare_classes.RareClassSampler`; the paper's is 0.01. ``None`` shows every
+            frame once an epoch.
     """
 
     label_set: LabelSet
@@ -103,6 +109,7 @@ class DrivingDataModule(pl.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int = 2,
         cache: bool = False,
+        rare_class_temperature: float | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
@@ -118,6 +125,10 @@ class DrivingDataModule(pl.LightningDataModule):
         self.eval_transform = eval_transform(eval_size)
         self.size = (size[0], size[1])
         self.datasets: dict[str, TransformedDataset] = {}
+        if rare_class_temperature is not None and not rare_class_temperature > 0:
+            raise InputError(f"rare_class_temperature must be above 0, got {rare_class_temperature}")
+        self.rare_class_temperature = rare_class_temperature
+        self._class_counts: Tensor | None = None
 
     @abstractmethod
     def build_dataset(self, stage: str) -> ReadableDataset:
@@ -130,6 +141,17 @@ class DrivingDataModule(pl.LightningDataModule):
                 train = name == "train"
                 transform = self.train_transform if train else self.eval_transform
                 self.datasets[name] = TransformedDataset(self.build_dataset(name), transform, self.cache and train)
+
+    def class_counts(self) -> Tensor:
+        """``(frames, C)`` int64 pixels of each semantic class in each training frame, counted once."""
+        if self._class_counts is None:
+            frames = self.datasets["train"]
+            self._class_counts = count_classes(frames.read, len(frames), len(self.label_set.classes))
+        return self._class_counts
+
+    def class_pixels(self) -> Tensor:
+        """``(C,)`` float64 pixels of each semantic class in the training frames."""
+        return self.class_counts().sum(dim=0).double()
 
     def groups(self, stage: str) -> list[list[int]] | None:
         """Indices of the images that come together, one list a sample; ``None`` where each comes alone."""
@@ -149,10 +171,17 @@ class DrivingDataModule(pl.LightningDataModule):
         if train and len(dataset) < self.batch_size:
             what = "frames" if collate_fn is collate else "samples of all cameras"
             raise InputError(f"{len(dataset)} training {what} are fewer than batch_size {self.batch_size}")
+        sampler = None
+        if train and self.rare_class_temperature is not None:
+            counts = of_groups(self.class_counts(), self.groups(stage))
+            if len(counts) != len(dataset):
+                raise InputError("rare_class_temperature does not go with LiDAR that some keyframes lack")
+            sampler = RareClassSampler(counts, self.rare_class_temperature, len(dataset), torch.initial_seed() % 2**31)
         return DataLoader(
             dataset,
             batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train,
+            shuffle=train and sampler is None,
+            sampler=sampler,
             drop_last=train,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0 and train,

@@ -16,7 +16,7 @@ from perception.datamodules.collate import collate
 from perception.errors import InputError
 from perception.taxonomy import LabelMapping, get_label_set, label_mapping
 from perception.transforms.joint import check_size
-from perception.types import Batch, Sample
+from perception.types import IGNORE_INDEX, Batch, Sample
 
 EACH = "each"
 
@@ -159,6 +159,9 @@ class MixedDataModule(pl.LightningDataModule):
             raise InputError(f"weights name {sorted(weights)}, sources {sorted(sources)}; give each source one")
         if not all(weight > 0 for weight in weights.values()):
             raise InputError(f"weights must be above 0, got {weights}")
+        drawing = [name for name, source in sources.items() if source.rare_class_temperature is not None]
+        if drawing:
+            raise InputError(f"source {drawing[0]!r} has a rare_class_temperature; a mix draws frames by its weights")
         if validate != EACH and validate not in sources:
             raise InputError(f"validate {validate!r} must be {EACH} or one of {', '.join(sources)}")
         for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
@@ -196,6 +199,17 @@ class MixedDataModule(pl.LightningDataModule):
                 mapping = label_mapping(source.label_set, self.label_set)
                 rows[-1][list(self.label_set.indices(tuple(mapping.classes.values())))] = True
         return rows
+
+    def class_pixels(self) -> Tensor:
+        """``(C,)`` float64 pixels of each semantic class that a training frame has on average, over the weights."""
+        total = torch.zeros(len(self.label_set.classes), dtype=torch.float64)
+        for name, source in self.sources.items():
+            table = torch.from_numpy(label_mapping(source.label_set, self.label_set).table()).long()
+            counts = source.class_counts().double().mean(dim=0) * self.weights[name]
+            classes = table[: len(counts)]
+            known = classes != IGNORE_INDEX
+            total.index_add_(0, classes[known], counts[known])
+        return total
 
     def setup(self, stage: str) -> None:
         for name, source in self.sources.items():

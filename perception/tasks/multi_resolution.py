@@ -64,7 +64,7 @@ class MultiResolution(MultiTask):
         warmup: float = 0.05,
         balance: str = "uncertainty",
         task_weights: dict[str, float] | None = None,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | str | None = None,
         jaccard: float = 0.5,
         lane_weight: float = 4.0,
         loss_stride: int = 1,

@@ -14,6 +14,7 @@ from perception.console import console
 from perception.errors import InputError
 from perception.losses.balance import FixedBalance, UncertaintyBalance
 from perception.losses.detection import center_loss
+from perception.losses.hard_pixels import balanced_class_weights
 from perception.losses.hungarian import query_loss
 from perception.losses.segmentation import PIXEL_LOSSES, binary_dense, semantic_loss
 from perception.models.backbones import freeze
@@ -24,6 +25,8 @@ from perception.models.zoo import create_model
 from perception.tasks.evaluation import EvaluationOptions, StageMetrics
 from perception.tasks.optim import parameter_groups, training_progress, warmup_cosine
 from perception.types import Batch
+
+AUTO = "auto"
 
 
 class MultiTask(pl.LightningModule):
@@ -45,7 +48,8 @@ class MultiTask(pl.LightningModule):
         warmup: share of the training that warms the rate up before the cosine.
         balance: ``uncertainty`` learns the weight of each task, ``fixed`` takes ``task_weights``.
         task_weights: fixed weight per head; 1 where not named. Heads that are not built are passed over.
-        class_weights: weight of each semantic class in the cross-entropy.
+        class_weights: weight of each semantic class in the cross-entropy; ``auto`` balances those of the training
+            frames, see :func:`perception.losses.hard_pixels.balanced_class_weights`.
         semantic_loss: loss of semantic pixels: ``cross_entropy``, ``ohem`` on the hard ones, or ``focal``.
         jaccard, dice, lovasz: weights of the soft Jaccard, soft Dice and Lovasz-softmax losses beside it.
         aux_weight: weight of a model's auxiliary semantic output.
@@ -81,7 +85,7 @@ class MultiTask(pl.LightningModule):
         warmup: float = 0.05,
         balance: str = "uncertainty",
         task_weights: dict[str, float] | None = None,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | str | None = None,
         jaccard: float = 0.5,
         aux_weight: float = 0.4,
         lane_weight: float = 4.0,
@@ -118,6 +122,11 @@ class MultiTask(pl.LightningModule):
         else:
             raise InputError(f"unknown balance {balance!r}; use uncertainty or fixed")
         classes = self.num_classes
+        self.auto_weights = class_weights == AUTO
+        if isinstance(class_weights, str):
+            if not self.auto_weights:
+                raise InputError(f"class_weights {class_weights!r} must be {AUTO} or a number for each class")
+            class_weights = None
         if class_weights is not None and len(class_weights) != classes:
             raise InputError(f"{len(class_weights)} class_weights for {classes} classes")
         weight = None if class_weights is None else torch.tensor(class_weights)
@@ -187,6 +196,23 @@ class MultiTask(pl.LightningModule):
         self.test_metrics.open(self.model, names, stage == "test", labelled)
         if self.compile_model and stage == "fit":
             self.model.compile()
+        if self.auto_weights and stage == "fit":
+            self._balance_classes(data)
+
+    def _balance_classes(self, data: Any) -> None:
+        if not hasattr(data, "class_pixels"):
+            raise InputError(f"class_weights {AUTO} needs a data module that counts classes; name the weights")
+        pixels = data.class_pixels()
+        if len(pixels) != self.num_classes:
+            raise InputError(f"the model has {self.num_classes} classes, the data {len(pixels)}; name the weights")
+        if not pixels.sum():
+            raise InputError(f"no training frame has semantic labels; leave out class_weights {AUTO}")
+        self.class_weights = balanced_class_weights(pixels).to(self.device)
+        names = self.model.label_set.classes
+        shown = ", ".join(
+            f"{name} {weight:.2f}" for name, weight in zip(names, self.class_weights.tolist(), strict=False)
+        )
+        console.print(f"class weights: {shown}", highlight=False, soft_wrap=True)
 
     def on_train_epoch_start(self) -> None:
         self.frozen()
