@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "side-by-side timings with ratios",
 }
 SUBCOMMANDS = {
+    ("bench", "compare"): "segmentation networks trained alike for the same time",
     ("bench", "domains"): "one model on several data sets, such as weathers",
     ("bench", "export"): "every model of the zoo as a file, compared with the model",
     ("bench", "fusion"): "what camera features add to a LiDAR network, and what losing them costs",
@@ -35,6 +36,7 @@ SUBCOMMANDS = {
     ("bench", "maps"): "masks projected from the map against dense labels",
     ("bench", "rungs"): "one set of weights for a ladder of resolutions against a model for each rung",
     ("bench", "stream"): "streaming perception of adaptive and fixed resolutions on labelled drives",
+    ("bench", "zoo"): "whether every model trains, and its weights come back from a file",
 }
 """Commands of two words with options of their own; the module's name joins the words."""
 

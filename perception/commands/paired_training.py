@@ -8,6 +8,7 @@ import math
 import statistics
 import warnings
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,10 @@ def shown_interval(gap: dict[str, float | None]) -> str:
     return text if gap["low"] is None else f"{text} ({gap['low']:+.2f} to {gap['high']:+.2f} at 95 %)"
 
 
-def train(cli: Any, task: Any, steps: int, measure: str) -> dict[str, float]:
-    """Train for so many steps, without logs or files, and return the figures of ``validate`` or ``test``, those that
-    the data define.
+def train(cli: Any, task: Any, steps: int | None, measure: str, minutes: float | None = None) -> dict[str, float]:
+    """Train for so many steps or minutes, without logs or files, and return the figures of ``validate`` or ``test``.
+
+    Figures that the data leave undefined are left out; ``steps`` says how many were taken.
 
     Args:
         cli: what :func:`perception.commands.lightning.parse` gave for the task.
@@ -78,7 +80,8 @@ def train(cli: Any, task: Any, steps: int, measure: str) -> dict[str, float]:
         warnings.simplefilter("ignore")
         logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
         trainer = pl.Trainer(
-            max_steps=steps,
+            max_steps=-1 if steps is None else steps,
+            max_time=None if minutes is None else timedelta(minutes=minutes),
             precision=cli.trainer.precision,
             gradient_clip_val=cli.trainer.gradient_clip_val,
             callbacks=[each for each in cli.trainer.callbacks if isinstance(each, EMA)],
@@ -91,6 +94,7 @@ def train(cli: Any, task: Any, steps: int, measure: str) -> dict[str, float]:
             devices=1,
         )
         trainer.fit(task, datamodule=cli.datamodule)
+        taken = trainer.global_step
         trainer.limit_val_batches = 1.0
         (values,) = getattr(trainer, measure)(task, datamodule=cli.datamodule, verbose=False)
-    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)} | {"steps": taken}

@@ -184,7 +184,8 @@ class DrivingDataModule(pl.LightningDataModule):
             sampler=sampler,
             drop_last=train,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0 and train,
+            # workers made anew for each validation would be forked from a process that has grown by then
+            persistent_workers=self.num_workers > 0,
             pin_memory=self._on_gpu(),
             collate_fn=collate_fn,
         )

@@ -154,7 +154,8 @@ class PointDataModule(pl.LightningDataModule):
             shuffle=train,
             drop_last=train,
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0 and train,
+            # workers made anew for each validation would be forked from a process that has grown by then
+            persistent_workers=self.num_workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             collate_fn=partial(collate_points, neighbours=self.neighbours),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from perception.models.base import PerceptionModel
 from perception.models.recipe import Recipe
-from perception.models.semantic.encoder_decoder import DeepLabV3Plus, HRNetV2, SemanticFPN
+from perception.models.semantic.encoder_decoder import BackboneUNet, DeepLabV3Plus, HRNetV2, SemanticFPN
 from perception.models.semantic.torchvision import TorchvisionSegmentation
 from perception.models.semantic.unet import UNet
 from perception.models.semantic.vgg import FCN, DeepLabV1
@@ -45,6 +45,7 @@ CONVOLUTIONAL_RECIPES: dict[str, Recipe] = {
     "deeplabv3plus_xception65": _semantic(DeepLabV3Plus, "xception65", DEEPLAB_V3PLUS_PAPER),
     "deeplabv3plus_mobilenetv3_large": _semantic(DeepLabV3Plus, "mobilenetv3_large_100", DEEPLAB_V3PLUS_PAPER),
     "unet": Recipe(UNet, "semantic", "unet", UNET_PAPER),
+    "unet_resnet18": _semantic(BackboneUNet, "resnet18", UNET_PAPER),
     # with the stem of three 3x3 convolutions, in which the figures of this system are published
     "semantic_fpn_resnet50": _semantic(SemanticFPN, "resnet50c", SEMANTIC_FPN_PAPER),
     "hrnetv2_w18": _semantic(HRNetV2, "hrnet_w18", HRNET_PAPER),

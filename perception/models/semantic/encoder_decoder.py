@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from perception.models.blocks import resized
 from perception.models.heads.deeplabv3plus import DeepLabV3PlusHead
 from perception.models.heads.ocr import OCRHead
 from perception.models.heads.semantic_fpn import SemanticFPNHead
+from perception.models.heads.unet import UNetHead
 from perception.models.necks import ConvNormAct
 from perception.models.semantic.base import SemanticModel
 from perception.taxonomy import LabelSet
@@ -123,6 +125,35 @@ class SemanticFPN(EncoderDecoder):
         for i in range(len(maps) - 2, -1, -1):
             maps[i] = maps[i] + nn.functional.interpolate(maps[i + 1], size=maps[i].shape[-2:], mode="nearest")
         return self.head([smooth(x) for x, smooth in zip(maps, self.smooth, strict=True)]), []
+
+
+class BackboneUNet(EncoderDecoder):
+    """U-Net's expanding path over the maps of a backbone, see :class:`UNetHead`; logits at the finest one's stride.
+
+    Args:
+        widths: of the path, fine to coarse, one fewer than the backbone's maps; by default those of the maps.
+        bilinear: interpolation instead of transposed convolutions.
+        options: of :class:`EncoderDecoder`.
+    """
+
+    def __init__(
+        self,
+        label_set: LabelSet,
+        backbone: str,
+        widths: Sequence[int] | None = None,
+        bilinear: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(label_set, backbone, **options)
+        strides = self.backbone.reductions
+        if any(coarse != 2 * fine for fine, coarse in itertools.pairwise(strides)):
+            raise InputError(f"U-Net needs a backbone whose maps halve in size; {backbone} has strides {strides}")
+        if widths is not None and len(widths) != len(strides) - 1:
+            raise InputError(f"{len(widths)} widths for the {len(strides) - 1} steps up from {backbone}")
+        self.head = UNetHead(self.backbone.channels, self.num_classes, widths, bilinear)
+
+    def logits(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return self.head(self.backbone(image)), []
 
 
 class HRNetV2(EncoderDecoder):
