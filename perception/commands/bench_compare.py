@@ -14,7 +14,7 @@ from perception.errors import InputError, require
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.models.recipe import Recipe
-from perception.models.zoo import ZOO, create_model, describe
+from perception.models.zoo import ZOO, count_macs, create_model
 
 CONFIG = Path("configs/camvid/multitask_resnet18_slim_208x288.yaml")
 PEER = "smp_fpn_resnet18"
@@ -81,9 +81,7 @@ def main(
     times = take_turns({name: _inference(name, found[name]["classes"], (height, width)) for name in models}, rounds)
     rows = []
     for name in models:
-        facts = (
-            describe(name, (height, width)) if ZOO[name].kind != "multitask" else _semantic_facts(name, height, width)
-        )
+        facts = _semantic_facts(name, found[name]["classes"], (height, width))
         rows.append(
             {
                 "name": name,
@@ -141,14 +139,12 @@ def _inference(name: str, classes: int, size: tuple[int, int]) -> Callable[[], N
     return call
 
 
-def _semantic_facts(name: str, height: int, width: int) -> dict[str, Any]:
+def _semantic_facts(name: str, classes: int, size: tuple[int, int]) -> dict[str, Any]:
     import torch
 
-    from perception.models.zoo import count_macs
-
     with torch.device("meta"):
-        model = create_model(name, heads=["semantic"]).eval()
-        macs = count_macs(model, torch.empty(1, 3, height, width))
+        model = create_model(name, num_classes=classes, heads=["semantic"]).eval()
+        macs = count_macs(model, torch.empty(1, 3, *size))
     return {"params": sum(p.numel() for p in model.parameters()), "gmacs": round(macs / 1e9, 2)}
 
 
@@ -164,7 +160,7 @@ def _add_peer() -> None:
             super().__init__(label_set, **options)
             self.network = smp.FPN("resnet18", encoder_weights=None, classes=self.num_classes)
 
-        stride = 32  # type: ignore[assignment]
+        stride = 32
 
         def parts(self) -> dict[str, Any]:
             return {"backbone": self.network.encoder, "semantic": self.network.decoder}

@@ -1,4 +1,4 @@
-"""Every transformer system: parameter counts, odd sizes, a falling loss, saving and loading.
+"""Every transformer system: parameter counts, odd sizes, saving and loading.
 
 The reduced forms go through the same code; ``slow`` runs the full ones.
 """
@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_zoo import SEGMENTER, SETR, reduced_transformer
 
 import perception
 from perception.errors import InputError
-from perception.losses.hungarian import query_loss
-from perception.losses.segmentation import semantic_loss
 from perception.models.checkpoint import save
 from perception.models.recipes_transformer import TRANSFORMER_RECIPES
 from perception.models.zoo import ZOO, create_model
-from perception.types import Batch
 
 pytest.importorskip("transformers")
 
@@ -37,59 +35,8 @@ COUNTS = {
     "segformer_b0": (19, 3_719_027),
 }
 
-VIT = {"embed_dim": 64, "depth": 4, "num_heads": 2}
-SETR: dict[str, Any] = {"image_size": 64, "taps": (1, 2, 3, 4), "channels": 16, "vit_options": VIT}
-SEGMENTER: dict[str, Any] = {"image_size": 64, "drop_path": 0.0, "vit_options": VIT}
-QUERIES: dict[str, Any] = {
-    "hidden_dim": 32,
-    "feature_size": 32,
-    "mask_feature_size": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 3,
-    "num_attention_heads": 4,
-    "encoder_feedforward_dim": 32,
-    "dim_feedforward": 32,
-    "num_queries": 20,
-    "train_num_points": 400,
-}
-SWIN = {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8], "drop_path_rate": 0.0}
-SEGFORMER = {"hidden_sizes": [8, 16, 40, 64], "depths": [1, 1, 2, 1], "decoder_hidden_size": 16, "drop_path_rate": 0.0}
-RTDETR: dict[str, Any] = {
-    "config": {
-        "d_model": 32,
-        "encoder_hidden_dim": 32,
-        "encoder_ffn_dim": 32,
-        "encoder_in_channels": [8, 16, 16],
-        "decoder_in_channels": [32, 32, 32],
-        "decoder_ffn_dim": 32,
-        "decoder_layers": 2,
-        "num_queries": 30,
-    },
-    "backbone_options": {
-        "embedding_size": 8,
-        "hidden_sizes": [8, 8, 16, 16],
-        "depths": [1, 1, 1, 1],
-        "layer_type": "basic",
-    },
-}
-
-
-def _reduced(name: str) -> dict[str, Any]:
-    if name.startswith("setr"):
-        return SETR | ({"head_channels": 8} if "mla" in name else {})
-    if name.startswith("segmenter"):
-        return SEGMENTER
-    if name == "mask2former_resnet50":
-        return {"config": QUERIES, "backbone_options": {"layers": (1, 1, 1, 1), "channels": (8, 16, 16, 32)}}
-    if name.startswith("mask2former"):
-        return {"config": QUERIES, "backbone_options": SWIN}
-    if name.startswith("rtdetr"):
-        return RTDETR
-    return {"config": SEGFORMER}
-
-
 EVERY = [
-    *(pytest.param(name, _reduced(name), id=name) for name in TRANSFORMER_RECIPES),
+    *(pytest.param(name, reduced_transformer(name), id=name) for name in TRANSFORMER_RECIPES),
     *(pytest.param(name, {}, id=f"{name}-full", marks=pytest.mark.slow) for name in TRANSFORMER_RECIPES),
 ]
 
@@ -126,48 +73,10 @@ def test_odd_sizes_and_saving(name: str, options: dict[str, Any], tmp_path: Path
             assert decoded["boxes"][..., 0::2].max() <= size[1]
 
 
-@pytest.mark.parametrize(("name", "options"), EVERY)
-def test_every_parameter_learns_and_the_loss_falls(name: str, options: dict[str, Any]) -> None:
-    torch.manual_seed(1)
-    model = create_model(name, **options).train()
-    image = 0.3 * torch.rand(2, 3, 65, 97)
-    image[0, 0, 8:40, 8:40] += 0.7
-    image[1, 1, 20:60, 50:90] += 0.7
-    target = torch.full((2, 65, 97), 255)
-    target[0, :, :40], target[0, :, 40:], target[1, 10:50], target[1, 50:] = 0, 8, 13, 2
-    boxes = torch.tensor([[[8.0, 8, 40, 40]], [[50.0, 20, 90, 60]]])
-    labels = torch.tensor([[0], [5]])
-    batch = Batch(image, ["a", "b"], semantic=target)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=(1e-4 if name.startswith("rtdetr") else 1e-3) if options else 2e-5
-    )
-    losses: list[float] = []
-    for step in range(6):
-        torch.manual_seed(1)  # the same points are drawn for Mask2Former's loss
-        outputs = model(image)
-        if name.startswith("rtdetr"):
-            loss = query_loss(outputs["detection"], boxes, labels, torch.tensor([True, True]))
-        elif own := model.loss(outputs, batch):
-            loss = own["semantic"]
-        else:
-            loss = semantic_loss(outputs["semantic"], target)
-            for logits in outputs.get("semantic_aux", []):
-                assert logits.shape == outputs["semantic"].shape
-                loss = loss + 0.4 * semantic_loss(logits, target)
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        if step == 0:
-            unreached = [key for key, value in model.named_parameters() if value.grad is None]
-            assert not unreached
-        optimizer.step()
-    assert losses[-1] < losses[0]
-
-
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("name", ["setr_naive_vit_large", "segmenter_linear_vit_base", "segformer_b0"])
 def test_other_input_channels(name: str, channels: int) -> None:
-    model = create_model(name, in_channels=channels, num_classes=3, **_reduced(name)).eval()
+    model = create_model(name, in_channels=channels, num_classes=3, **reduced_transformer(name)).eval()
     with torch.inference_mode():
         assert model(torch.rand(1, channels, 40, 50))["semantic"].shape == (1, 3, 40, 50)
 
@@ -175,7 +84,7 @@ def test_other_input_channels(name: str, channels: int) -> None:
 def test_published_defaults_have_their_auxiliary_heads() -> None:
     torch.manual_seed(0)
     for name, heads in (("setr_naive_vit_large", 3), ("setr_pup_vit_large", 3), ("setr_mla_vit_large", 4)):
-        model = create_model(name, **_reduced(name))
+        model = create_model(name, **reduced_transformer(name))
         assert len(model(torch.rand(2, 3, 32, 32))["semantic_aux"]) == heads
         assert "semantic_aux" not in model.eval()(torch.rand(1, 3, 32, 32))
 
