@@ -23,6 +23,7 @@ COMMANDS = {
     "drive": "run a model over a source in the real-time loop and write a report",
     "calibrate": "measure how long each plan takes on this device",
     "export": "write a model as a file that other runtimes run, proved equal",
+    "cutout": "the subject of a picture with soft edges, over another background",
     "check": "find what is broken in a data set, so that training leaves it out",
     "bench": "side-by-side timings with ratios",
 }

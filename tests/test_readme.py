@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import write_camvid
+from PIL import Image
+from tiny_products import product
 
 ROOT = Path(__file__).parents[1]
 SMALLER_DATA = "--data.batch_size=2 --data.num_workers=0"
@@ -54,10 +56,13 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     commands = shown_commands()
     shown = {shlex.split(command)[1] for command in commands}
-    required = "world fit test predict drive models calibrate bench check show export"
+    required = "world fit test predict drive models calibrate bench check show export cutout"
     assert shown >= set(required.split())
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     write_camvid(tmp_path / "data" / "camvid")
+    bottle = product("bottle")
+    Image.fromarray(bottle.image).save(tmp_path / "photo.jpg")
+    Image.fromarray(bottle.mask).save(tmp_path / "mask.png")
     for command in commands:
         if "data/nuscenes" in command and not (tmp_path / "data" / "nuscenes").exists():
             # The world is in nuScenes format; it stands in for the download.
@@ -69,7 +74,7 @@ def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     for path in (
         "runs/world/metrics_test.json", "runs/world/predictions/detections.json", "runs/drive/report.html",
         "runs/adaptive/report.html", "runs/camvid_drive/report.json", "runs/nuscenes/checkpoints/last.ckpt",
-        "runs/keyframe.png", "runs/world_lidar/official/official.json", "runs/points.png", "runs/exported/report.json",
+        "runs/keyframe.png", "runs/product.png", "runs/world_lidar/official/official.json", "runs/points.png", "runs/exported/report.json",
     ):  # fmt: skip
         assert (tmp_path / path).is_file(), path
 
