@@ -74,7 +74,8 @@ def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     for path in (
         "runs/world/metrics_test.json", "runs/world/predictions/detections.json", "runs/drive/report.html",
         "runs/adaptive/report.html", "runs/camvid_drive/report.json", "runs/nuscenes/checkpoints/last.ckpt",
-        "runs/keyframe.png", "runs/product.png", "runs/world_lidar/official/official.json", "runs/points.png", "runs/exported/report.json",
+        "runs/keyframe.png", "runs/product.png", "runs/world_lidar/official/official.json", "runs/points.png",
+        "runs/exported/report.json",
     ):  # fmt: skip
         assert (tmp_path / path).is_file(), path
 
