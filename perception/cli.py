@@ -30,6 +30,7 @@ COMMANDS = {
 SUBCOMMANDS = {
     ("bench", "compare"): "segmentation networks trained alike for the same time",
     ("bench", "domains"): "one model on several data sets, such as weathers",
+    ("bench", "engines"): "every engine that runs a model on this device",
     ("bench", "export"): "every model of the zoo as a file, compared with the model",
     ("bench", "fusion"): "what camera features add to a LiDAR network, and what losing them costs",
     ("bench", "lidar"): "LiDAR networks on one sweep and on growing ones, and ways to scatter",

@@ -18,7 +18,7 @@ from perception.geometry.size import parse_size
 from perception.memory import keep_freed_memory
 
 WHAT = ("multitask", "train")
-OTHERS = ("compare", "domains", "export", "fusion", "lidar", "loop", "maps", "rungs", "stream", "zoo")
+OTHERS = ("compare", "domains", "engines", "export", "fusion", "lidar", "loop", "maps", "rungs", "stream", "zoo")
 """Benches with options of their own."""
 
 
@@ -33,8 +33,8 @@ def main(
     """Time things against each other.
 
     The contestants take turns, round after round, so that a machine whose speed drifts treats them alike; the
-    ratio is the median of the ratios of each round. `perception bench compare`, `domains`, `export`, `fusion`,
-    `lidar`, `loop`, `maps`, `rungs`, `stream` and `zoo` have options of their own.
+    ratio is the median of the ratios of each round. `perception bench compare`, `domains`, `engines`, `export`,
+    `fusion`, `lidar`, `loop`, `maps`, `rungs`, `stream` and `zoo` have options of their own.
 
     Args:
         what: ``multitask``: all heads against the semantic head alone and against four separate models.

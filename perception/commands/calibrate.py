@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from perception.commands.engine_choice import AUTO, auto_engine
 from perception.console import console, progress_bar
 from perception.errors import InputError
 from perception.geometry.size import parse_size
@@ -45,7 +46,7 @@ def main(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
-    engine: str = "auto",
+    engine: str = "own",
 ) -> dict[str, Any]:
     """Measure how long each plan takes on this device, from compressed picture to answer, and write a table.
 
@@ -70,8 +71,9 @@ def main(
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
         compile: compile the network with torch.compile.
-        engine: torch for models; onnxruntime or openvino for files of `perception export`; auto takes torch,
-            onnxruntime for .onnx and openvino for .xml.
+        engine: torch for models; onnxruntime or openvino for files of `perception export`; own takes torch,
+            onnxruntime for .onnx and openvino for .xml; auto measures what this device has, exporting the model on
+            the way, and keeps the fastest that agrees with torch.
 
     Returns:
         What was measured of each plan, with the range that it sees and the highest speed that it supports.
@@ -92,7 +94,11 @@ def main(
     size, lens, pictures = _camera(source, camera, fps, native, focal_px)
     plans = build_plans(size, _parse_scales(scales), fovea, lens, stopping)
     with console.status(f"loading {model}"):
-        runner = load_engine(model, device, precision, compile=compile, engine=engine)
+        if engine == AUTO:
+            largest = max((plan for plan in plans if plan.fovea is None), key=lambda plan: plan.pixels)
+            runner = auto_engine(model, largest, pictures, device, precision, compile=compile)
+        else:
+            runner = load_engine(model, device, precision, compile=compile, engine=engine)
     conditions = (*QUIET, *BUSY) if corunner else QUIET
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None)

@@ -14,6 +14,7 @@ import numpy as np
 
 import perception
 from perception.commands.drive_policy import make_policy
+from perception.commands.engine_choice import AUTO, auto_engine, engine_plan
 from perception.console import console, track, warn
 from perception.errors import InputError
 from perception.files import write_json
@@ -49,7 +50,7 @@ def main(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
-    engine: str = "auto",
+    engine: str = "own",
     size: str = "360x640",
     metrics: Path | None = None,
     video: bool = True,
@@ -88,8 +89,9 @@ def main(
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
         compile: compile the network with torch.compile.
-        engine: torch for models; onnxruntime or openvino for files of `perception export`; auto takes torch,
-            onnxruntime for .onnx and openvino for .xml.
+        engine: torch for models; onnxruntime or openvino for files of `perception export`; own takes torch,
+            onnxruntime for .onnx and openvino for .xml; auto measures what this device has, exporting the model on
+            the way, and keeps the fastest that agrees with torch.
         size: HEIGHTxWIDTH of the live world's pictures.
         metrics: JSON file of accuracy figures to show in the report: numbers by name, or tables of them.
         video: write the overlay video.
@@ -113,7 +115,10 @@ def main(
     if isinstance(chosen_speed, PoseSpeed) and not frames.has_speed:
         warn("this source does not know the vehicle's speed; going on without it (give one with --speed)")
     with console.status(f"loading {model}"):
-        runner = load_engine(model, device, precision, score, compile, engine)
+        if engine == AUTO:
+            runner = auto_engine(model, engine_plan(wanted, calibration), None, device, precision, score, compile)
+        else:
+            runner = load_engine(model, device, precision, score, compile, engine)
     driving = make_policy(wanted, frames, runner, calibration, focal_px, min_height_px, utility)
     with console.status("warming up"):
         loop = DriveLoop(

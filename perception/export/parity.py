@@ -69,7 +69,7 @@ def agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
         if value is None or value.shape != truth.shape or not np.isfinite(value).all():
             figures[name] = {"agreement": 0.0}
         elif name == "boxes":
-            figures[name] = {"agreement": _box_agreement(wanted, got)}
+            figures[name] = {"agreement": box_agreement(wanted, got)}
         elif name in MASKS and truth.dtype == np.uint8:
             figures[name] = {"agreement": float((truth == value).mean()), "miou": _miou(truth, value)}
         else:
@@ -89,12 +89,12 @@ def _miou(truth: np.ndarray, value: np.ndarray) -> float:
     return float(metric.compute().nanmean())
 
 
-def _box_agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> float:
-    """Share of boxes with a partner of the same class on the other side, both ways."""
+def box_agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], score: float = SCORE) -> float:
+    """Share of boxes from a score on with a partner of the same class on the other side, both ways."""
     matched = total = 0
     for one, other in ((wanted, got), (got, wanted)):
-        boxes, labels = _boxes_from(one, SCORE)
-        partners, partner_labels = _boxes_from(other, 0.9 * SCORE)  # a score may round to below the limit
+        boxes, labels = _boxes_from(one, score)
+        partners, partner_labels = _boxes_from(other, 0.9 * score)  # a score may round to below the limit
         low = np.maximum(boxes[:, None, :2], partners[None, :, :2])
         high = np.minimum(boxes[:, None, 2:], partners[None, :, 2:])
         overlap = (high - low).clip(0).prod(axis=2)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("auto", "torch", "onnxruntime", "openvino")
+ENGINES = ("own", "torch", "onnxruntime", "openvino")
 RUNS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
 """Engines of the exported files, by suffix; the first is the default."""
 
@@ -276,13 +276,14 @@ def load_engine(
     precision: str = "auto",
     score: float = 0.3,
     compile: bool = False,
-    engine: str = "auto",
+    engine: str = "own",
 ) -> Engine:
     """An engine for a checkpoint file, a saved folder, a zoo name, or a file of ``perception export``.
 
     Args:
-        engine: ``torch`` for models, ``onnxruntime`` or ``openvino`` for exported files; ``auto`` is torch for models,
-            ONNX Runtime for ``.onnx`` and OpenVINO for ``.xml``.
+        engine: ``torch`` for models, ``onnxruntime`` or ``openvino`` for exported files; ``own`` is torch for models,
+            ONNX Runtime for ``.onnx`` and OpenVINO for ``.xml``. :func:`perception.export.fastest.fastest_engine`
+            measures which is best.
 
     Raises:
         InputError: for an unknown model, device, precision or engine, or an engine that does not run this model.
@@ -292,7 +293,7 @@ def load_engine(
         raise InputError(f"unknown engine {engine!r}; use one of {', '.join(ENGINES)}")
     suffix = Path(model).suffix
     able = RUNS.get(suffix, ("torch",))
-    chosen = able[0] if engine == "auto" else engine
+    chosen = able[0] if engine == "own" else engine
     if chosen not in able:
         what = f"{suffix} files run" if suffix in RUNS else "models that are not exported run"
         raise InputError(f"{what} on {' or '.join(able)}, not on {chosen}; see perception export")

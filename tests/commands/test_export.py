@@ -47,12 +47,12 @@ def test_export_drive_and_report(saved: Path, tmp_path: Path, capsys: pytest.Cap
         "--model",
         str(out),
     ]
-    for engine in ("auto", "openvino"):
+    for engine in ("own", "openvino"):
         folder = tmp_path / engine
         arguments = [*drive, "--policy", "fixed:64x96", "--engine", engine, "--out", str(folder)]
         assert main(arguments) == 0, capsys.readouterr().err
         report = json.loads((folder / "report.json").read_text())["run"]
-        wanted = "onnxruntime" if engine == "auto" else "openvino"
+        wanted = "onnxruntime" if engine == "own" else "openvino"
         assert report["engine"] == wanted
         assert wanted in report["versions"]
         capsys.readouterr()
