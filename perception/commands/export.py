@@ -9,13 +9,16 @@ import numpy as np
 
 from perception.console import console
 from perception.errors import InputError
+from perception.export.accuracy import accuracy_of
 from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines
 from perception.export.network import ExportNetwork
+from perception.export.quantize import Quantised, quantise
 from perception.export.timing import time_engines
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.models.base import PerceptionModel
 from perception.runtime.calibration import decode
+from perception.runtime.host import cpu_flags
 from perception.runtime.pictures import timing_pictures
 
 FREE = {"auto": None, "true": True, "false": False}
@@ -35,6 +38,12 @@ def main(
     frames: str | None = None,
     pictures: int = 4,
     timing: int = 20,
+    int8: bool = False,
+    data: Path | None = None,
+    root: Path | None = None,
+    calibration_frames: int = 64,
+    max_drop: float = 0.5,
+    allow_drop: bool = False,
 ) -> dict[str, Any]:
     """Export a model, compare the file with it at several sizes, and write a parity report beside it.
 
@@ -53,6 +62,13 @@ def main(
         frames: compare on pictures from here instead of made-up ones; see `perception drive --source`.
         pictures: number of pictures to compare on, at each size.
         timing: timed runs of each runtime at the traced size; 0 times nothing.
+        int8: quantise to 8 bits after training, with ranges from training pictures of DATA, and measure the accuracy
+            before and after on its validation pictures. Sensitive layers stay in float.
+        data: config of `perception fit` whose data module supplies them.
+        root: of those data; default the config's.
+        calibration_frames: training pictures that the ranges come from.
+        max_drop: points of any measure that 8 bits may cost; above, layers are given back to float.
+        allow_drop: write the file with exit code 0 although it loses more.
 
     Raises:
         InputError: for bad input, or a model that cannot be exported as asked.
@@ -65,6 +81,7 @@ def main(
         raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
     if pictures < 1 or timing < 0:
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
+    _check_int8(int8, data, format, out, postprocess, calibration_frames, max_drop)
     traced = parse_size(size)
     options = Options(format, traced, FREE[free_size], scale, input, postprocess, half)
     images = _pictures(frames, pictures, traced)
@@ -76,6 +93,12 @@ def main(
     with console.status(f"exporting {model}"):
         wrapped, described, parity = export_model(network, out, options, images)
     passed = all(entry["passed"] for entry in parity)
+    quantised = None
+    if int8 and passed:
+        assert data is not None
+        quantised = _quantise(network, out, data, root, calibration_frames, max_drop)
+        described = quantised.described
+        passed = quantised.drop <= max_drop or allow_drop
     report = Path(f"{out}.parity.json")
     result = {
         "model": model,
@@ -88,11 +111,55 @@ def main(
         "files": [out.name, *described.data],
         "passed": passed,
         "parity": parity,
+        "int8": None if quantised is None else _int8_record(quantised, max_drop),
         "timing": _time(wrapped, out, images, traced, timing) if timing else None,
         "report": str(report),
     }
     write_json(report, result)
     return result
+
+
+def _check_int8(
+    int8: bool, data: Path | None, format: str, out: Path, postprocess: bool, frames: int, max_drop: float
+) -> None:
+    if not int8:
+        return
+    if data is None:
+        raise InputError("--int8 true needs --data CONFIG, whose pictures calibrate it and measure what it costs")
+    if format != "onnx" or not postprocess:
+        raise InputError("--int8 true writes .onnx with decoded outputs; OpenVINO and ONNX Runtime both run it")
+    if frames < 1 or max_drop < 0:
+        raise InputError(f"calibration_frames {frames} must be at least 1 and max_drop {max_drop:g} not negative")
+
+
+def _quantise(
+    network: PerceptionModel, out: Path, data: Path, root: Path | None, frames: int, max_drop: float
+) -> Quantised:
+    from perception.commands.lightning import parse
+
+    options = ["--config", str(data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
+    options += [] if root is None else [f"--data.init_args.root={root}"]
+    module: Any = parse(options).datamodule
+    if module.label_set.name != network.label_set.name:
+        raise InputError(f"the model has label set {network.label_set.name}, {data} has {module.label_set.name}")
+    module.setup("fit")
+    read = module.datasets["train"].read
+    step = max(1, len(module.datasets["train"]) // frames)
+    pictures = [read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(module.datasets["train"]), step)][:frames]
+    batches = list(module.val_dataloader())
+    return quantise(out, out, pictures, lambda path: accuracy_of(path, network, batches), max_drop)
+
+
+def _int8_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:
+    return {
+        "before": {name: round(value, 3) for name, value in quantised.before.items()},
+        "after": {name: round(value, 3) for name, value in quantised.after.items()},
+        "drop": round(quantised.drop, 3),
+        "max_drop": max_drop,
+        "kept_float": quantised.kept_float,
+        "weight_bits": 7 if quantised.reduce_range else 8,
+        "cpu_flags": cpu_flags(),
+    }
 
 
 def _time(
@@ -131,7 +198,16 @@ def show(result: dict[str, Any]) -> None:
     for name, entry in (result["timing"] or {}).get("engines", {}).items():
         output.print(f"{name:22} {entry['p50_ms']:7.1f} ms   {entry['speedup']:.2f}x", highlight=False)
     output.print(f"wrote {' and '.join(result['files'])}; report {result['report']}", highlight=False, soft_wrap=True)
-    if not result["passed"]:
+    if (int8 := result["int8"]) is not None:
+        for name, value in int8["before"].items():
+            output.print(f"{name}: {value:.2f} % in float, {int8['after'][name]:.2f} % in 8 bits", highlight=False)
+        output.print(
+            f"{int8['weight_bits']}-bit weights; {len(int8['kept_float'])} layers stay in float; this CPU has "
+            f"{', '.join(int8['cpu_flags']) or 'no known instruction set'}", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        if int8["drop"] > int8["max_drop"]:
+            output.print(f"[red]it loses {int8['drop']:.2f} points, more than {int8['max_drop']:g}[/red]")
+    elif not result["passed"]:
         output.print("[red]the file does not agree with the model; do not use it[/red]")
 
 

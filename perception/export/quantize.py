@@ -1,0 +1,227 @@
+"""Post-training static quantisation of an exported ONNX file to 8 bits, layer by layer where some do not bear it.
+
+Quantize-dequantize form, per-channel weights, ranges from calibration pictures:
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.console import track
+from perception.errors import InputError, require
+from perception.runtime.exported_engine import resized
+from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, open_exported, seal
+from perception.runtime.host import cpu_flags
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimd")
+"""Instruction sets whose 8-bit products do not saturate."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What came of a quantisation.
+
+    Args:
+        described: the file's own description.
+        before, after: accuracy by measure, before and after; percent.
+        kept_float: layers that stay in float.
+        reduce_range: whether weights have 7 bits, for CPUs whose 8-bit products saturate.
+    """
+
+    described: FileInfo
+    before: dict[str, float]
+    after: dict[str, float]
+    kept_float: list[str]
+    reduce_range: bool
+
+    @property
+    def drop(self) -> float:
+        """Largest loss of any measure, in points."""
+        return _loss(self.before, self.after)
+
+
+def _loss(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    return max((before[name] - after[name] for name in before), default=0.0)
+
+
+def saturates() -> bool:
+    """Whether this CPU adds pairs of 8-bit products in 16 bits, so that weights need 7 bits."""
+    return not set(VNNI) & set(cpu_flags())
+
+
+def quantise(
+    file: Path,
+    out: Path,
+    pictures: Sequence[np.ndarray],
+    accuracy: Callable[[Path], Mapping[str, float]],
+    max_drop: float = 0.5,
+    reduce_range: bool | None = None,
+) -> Quantised:
+    """Quantise a float file; layers that cost too much stay in float, the most sensitive ones first.
+
+    Args:
+        file: of :func:`perception.export.onnx_file.export_onnx`, with its weights inside.
+        out: the 8-bit file.
+        pictures: ``(H, W, 3)`` uint8 to calibrate on.
+        accuracy: measures of a file, in percent, on other pictures.
+        max_drop: points that any measure may lose before layers are given back to float.
+        reduce_range: 7-bit weights; default where this CPU needs them.
+
+    Raises:
+        InputError: for a file with external data, or nothing to quantise.
+        MissingExtra: without onnx and onnxruntime.
+    """
+    require("onnxruntime", "export")
+    described = open_exported(file)
+    if described.data:
+        raise InputError(f"{file.name} keeps its weights beside it; models of this size are not quantised")
+    narrow = saturates() if reduce_range is None else reduce_range
+    before = dict(accuracy(file))
+    with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as name:
+        folder = Path(name)
+        work = _Work(file, folder, described, pictures, narrow)
+        kept: list[str] = []
+        candidate = work.build(kept)
+        after = dict(accuracy(candidate))
+        ranking: list[str] | None = None
+        while _loss(before, after) > max_drop and len(kept) < len(work.layers):
+            ranking = work.sensitivity() if ranking is None else ranking
+            kept = ranking[: max(1, 2 * len(kept))]
+            candidate = work.build(kept)
+            after = dict(accuracy(candidate))
+        found = open_exported(candidate)
+        candidate.replace(out)
+    return Quantised(found, before, after, kept, narrow)
+
+
+class _Work:
+    """One float network, folded and calibrated once, from which any set of layers is quantised."""
+
+    def __init__(
+        self, file: Path, folder: Path, described: FileInfo, pictures: Sequence[np.ndarray], narrow: bool
+    ) -> None:
+        import onnx
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        self.folder, self.described, self.narrow = folder, described, narrow
+        self.batches = [_batch(picture, described) for picture in pictures]
+        self.float = folder / "folded.onnx"
+        with _quiet():
+            quant_pre_process(str(file), str(self.float), skip_symbolic_shape=True)
+        graph = onnx.load(str(self.float)).graph
+        weights = {item.name for item in graph.initializer}
+        self.layers = [
+            node.name for node in graph.node if node.op_type in LAYERS and any(i in weights for i in node.input)
+        ]
+        if not self.layers:
+            raise InputError(f"{file.name} has no layer that can be quantised")
+
+    def build(self, kept: Sequence[str]) -> Path:
+        """The file with all layers but some in 8 bits."""
+        path = self.folder / "int8.onnx"
+        self._quantise(path, [name for name in self.layers if name not in set(kept)])
+        self._describe(path)
+        return path
+
+    def sensitivity(self) -> list[str]:
+        """Layers by what quantising each of them alone changes in the outputs, the worst first."""
+        path = self.folder / "one.onnx"
+        wanted = _outputs(self.float, self.batches[:2])
+        errors = {}
+        for layer in track(self.layers, "finding sensitive layers"):
+            self._quantise(path, [layer])
+            errors[layer] = _difference(wanted, _outputs(path, self.batches[:2]))
+        return sorted(errors, key=lambda layer: -errors[layer])
+
+    def _quantise(self, out: Path, layers: Sequence[str]) -> None:
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+        if not layers:  # an empty list would mean all
+            shutil.copyfile(self.float, out)
+            return
+        with _quiet():
+            quantize_static(
+                str(self.float), str(out), _Pictures(self.batches), quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(LAYERS), per_channel=True, reduce_range=self.narrow,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_quantize=list(layers),
+                calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"CalibMovingAverage": True, "QuantizeBias": True},
+                calibration_cache_path=str(self.folder / "ranges.json"),
+            )  # fmt: skip
+
+    def _describe(self, path: Path) -> None:
+        import onnx
+
+        model = onnx.load(str(path))
+        del model.metadata_props[:]
+        quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+        precision = "int8" if quantised else self.described.precision
+        described = replace(self.described, precision=precision, digest=NO_DIGEST, data={})
+        entry = model.metadata_props.add()
+        entry.key, entry.value = KEY, described.to_json()
+        path.write_bytes(model.SerializeToString())
+        seal(path)
+
+
+class _Pictures:
+    """What the calibrator asks for one batch after the other; each calibration starts anew."""
+
+    def __init__(self, batches: Sequence[np.ndarray]) -> None:
+        self._left = iter(batches)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._left, None)
+        return None if batch is None else {"image": batch}
+
+
+def _batch(picture: np.ndarray, described: FileInfo) -> np.ndarray:
+    batch = np.ascontiguousarray(resized(picture, described.size).transpose(2, 0, 1)[None])
+    return batch if described.input == "uint8" else batch.astype(np.float32) / np.float32(255)
+
+
+def _outputs(path: Path, batches: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return [session.run(None, {"image": batch}) for batch in batches]
+
+
+def _difference(wanted: list[list[np.ndarray]], got: list[list[np.ndarray]]) -> float:
+    """Mean over outputs of the share of classes that differ, or of the error of numbers relative to their spread."""
+    shares = []
+    for truths, values in zip(wanted, got, strict=True):
+        for truth, value in zip(truths, values, strict=True):
+            if truth.dtype == np.uint8:
+                shares.append(float((truth != value).mean()))
+            elif np.issubdtype(truth.dtype, np.floating):
+                spread = float(np.abs(truth).mean()) + 1e-9
+                shares.append(min(1.0, float(np.abs(truth - value).mean()) / spread))
+    return float(np.mean(shares)) if shares else 0.0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser's advice away."""
+    logger: Any = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,160 @@
+"""8-bit files: what is quantised, which layers are given back, and what the command reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_points import shuffle_norms
+
+from perception.cli import main
+from perception.errors import InputError
+from perception.export.network import ExportNetwork
+from perception.export.onnx_file import describe_model, export_onnx
+from perception.export.quantize import quantise
+from perception.models.checkpoint import save
+from perception.models.zoo import create_model
+from perception.runtime.exported_file import open_exported
+from perception.runtime.onnx_engine import OnnxEngine
+from perception.runtime.openvino_engine import OpenVinoEngine
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("openvino")
+
+CONFIG = Path(__file__).parents[2] / "configs" / "camvid" / "multitask_resnet18_slim_208x288.yaml"
+PICTURES = [np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    torch.manual_seed(0)
+    model = shuffle_norms(create_model("unet", "camvid", width=4, depth=1))
+    with torch.no_grad():  # classes that differ from pixel to pixel
+        model.head.classifier.weight.normal_(0, 3)
+        model.head.classifier.bias.zero_()
+    return model.eval()
+
+
+@pytest.fixture
+def exported(network: Any, tmp_path: Path) -> Path:
+    described = describe_model(network, (64, 96), free_size=False, scale=None, input="uint8", postprocess=True)
+    export_onnx(ExportNetwork(network).eval(), described, tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+def agreement(float_file: Path) -> Any:
+    """Share of pixels as in float, in percent."""
+    engine = OnnxEngine(float_file, "cpu")
+    batches = [picture.transpose(2, 0, 1)[None].copy() for picture in PICTURES]
+    wanted = [engine.run(batch)["semantic"] for batch in batches]
+
+    def measure(path: Path) -> dict[str, float]:
+        other = OnnxEngine(path, "cpu")
+        got = [other.run(batch)["semantic"] for batch in batches]
+        return {"same": 100 * float(np.mean([(a == b).mean() for a, b in zip(wanted, got, strict=True)]))}
+
+    return measure
+
+
+def quantised_layers(path: Path) -> int:
+    graph = onnx.load(str(path)).graph
+    made = {output: node.op_type for node in graph.node for output in node.output}
+    return sum(
+        node.op_type == "Conv" and made.get(node.input[1]) == "DequantizeLinear" for node in graph.node
+    )  # fmt: skip
+
+
+def test_the_file_is_8_bit_smaller_and_says_so(exported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    result = quantise(exported, out, PICTURES, agreement(exported), max_drop=100.0)
+    assert result.kept_float == []
+    assert result.before == {"same": 100.0}
+    assert result.after["same"] > 70
+    assert quantised_layers(out) >= 5
+    described = open_exported(out)
+    assert described.precision == "int8"
+    assert described.size == (64, 96)
+    batch = PICTURES[0].transpose(2, 0, 1)[None].copy()
+    first, second = OnnxEngine(out, "cpu").run(batch), OpenVinoEngine(out, "cpu").run(batch)
+    assert (first["semantic"] == second["semantic"]).mean() > 0.9
+    weights = [item for item in onnx.load(str(out)).graph.initializer if item.data_type == onnx.TensorProto.INT8]
+    assert weights
+
+
+def test_layers_are_given_back_until_the_loss_is_small_enough(exported: Path, tmp_path: Path) -> None:
+    tried = []
+
+    def measure(path: Path) -> dict[str, float]:
+        tried.append(quantised_layers(path))
+        return {"miou": 90.0 - tried[-1]}
+
+    out = tmp_path / "int8.onnx"
+    result = quantise(exported, out, PICTURES[:1], measure, max_drop=3.0)
+    every = tried[1]
+    assert tried[:2] == [0, every]
+    assert tried[2:] == [every - kept for kept in (1, 2, 4, 8)[: len(tried) - 2]], "twice as many each time"
+    assert quantised_layers(out) == tried[-1] <= 3
+    assert len(result.kept_float) == len(set(result.kept_float)) == every - tried[-1]
+    nothing = quantise(exported, out, PICTURES[:1], measure, max_drop=0.0)
+    assert nothing.drop == 0.0
+    assert open_exported(out).precision == "fp32", "with all layers given back it is the float network"
+    batch = PICTURES[0].transpose(2, 0, 1)[None].copy()
+    np.testing.assert_array_equal(
+        OnnxEngine(out, "cpu").run(batch)["semantic"], OnnxEngine(exported, "cpu").run(batch)["semantic"]
+    )
+    wide = quantise(exported, out, PICTURES[:1], agreement(exported), max_drop=100.0, reduce_range=True)
+    assert wide.reduce_range
+    weights = [item for item in onnx.load(str(out)).graph.initializer if item.data_type == onnx.TensorProto.INT8]
+    assert all(np.abs(onnx.numpy_helper.to_array(item).astype(int)).max() <= 64 for item in weights)
+
+
+def test_command(network: Any, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(network, tmp_path / "model")
+    out = tmp_path / "model.onnx"
+    base = ["export", str(tmp_path / "model"), "--out", str(out), "--size", "48x64", "--pictures", "1", "--timing", "1",
+            "--int8", "true", "--calibration_frames", "3"]  # fmt: skip
+    data = ["--data", str(CONFIG), "--root", str(camvid)]
+    assert main([*base, *data, "--max_drop", "100", "--json"]) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)["int8"]
+    assert set(report["before"]) == set(report["after"]) == {"semantic/miou"}
+    assert report["weight_bits"] in (7, 8)
+    assert open_exported(out).precision == "int8"
+    assert main([*base, *data, "--max_drop", "100"]) == 0
+    assert "in 8 bits" in capsys.readouterr().out
+    assert main(base) == 2
+    assert "needs --data" in capsys.readouterr().err
+    xml = [*base[:2], "--out", str(tmp_path / "m.xml"), "--format", "openvino", "--int8", "true", *data]
+    assert main(xml) == 2
+    assert "writes .onnx" in capsys.readouterr().err
+    world = CONFIG.parents[1] / "world" / "multitask_resnet18_slim_160x288.yaml"
+    assert main([*base, "--data", str(world)]) == 2
+
+
+def test_a_drop_fails_the_command_unless_allowed(
+    network: Any, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perception.commands import export
+    from perception.export.quantize import Quantised
+
+    def spoiled(file: Path, out: Path, *rest: Any) -> Quantised:
+        return Quantised(open_exported(file), {"semantic/miou": 60.0}, {"semantic/miou": 58.0}, [], True)
+
+    monkeypatch.setattr(export, "quantise", spoiled)
+    save(network, tmp_path / "model")
+    base = ["export", str(tmp_path / "model"), "--out", str(tmp_path / "m.onnx"), "--size", "48x64", "--pictures", "1",
+            "--timing", "0", "--int8", "true", "--data", str(CONFIG), "--root", str(camvid)]  # fmt: skip
+    assert main(base) == 1
+    assert "loses 2.00 points" in capsys.readouterr().out
+    assert main([*base, "--allow_drop", "true"]) == 0
+
+
+def test_files_with_weights_beside_them_are_refused(network: Any, tmp_path: Path) -> None:
+    described = describe_model(network, (64, 96), free_size=False, scale=None, input="uint8", postprocess=True)
+    export_onnx(ExportNetwork(network).eval(), described, tmp_path / "model.onnx", data_from_bytes=1)
+    with pytest.raises(InputError, match="keeps its weights beside it"):
+        quantise(tmp_path / "model.onnx", tmp_path / "out.onnx", PICTURES, lambda path: {})
