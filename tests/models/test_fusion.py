@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_fusion import NAME, SMALL, SMALL_LIDAR, paired
+from tiny_fusion import NAME, SMALL, SMALL_LIDAR, opened, paired
 from tiny_points import point_batch, shuffle_norms
 
 from perception import create_model
@@ -46,7 +46,7 @@ def test_broken_images_count_as_unseen() -> None:
 @pytest.fixture(scope="module")
 def model() -> Any:
     torch.manual_seed(0)
-    return shuffle_norms(create_model(NAME, **SMALL)).eval()
+    return opened(shuffle_norms(create_model(NAME, **SMALL))).eval()
 
 
 def test_a_lost_sensor_leaves_the_other_as_it_is(model: Any) -> None:
@@ -74,7 +74,7 @@ def test_points_train_the_camera_unless_detached() -> None:
     lidar = paired(200, images=1, size=(32, 48))
     for detach in (False, True):
         torch.manual_seed(0)
-        network = create_model(NAME, **SMALL, detach=detach).train()
+        network = opened(create_model(NAME, **SMALL, detach=detach)).train()
         outputs = network(images, lidar, heads=False)
         assert set(outputs) == {"lidar", "lidar_aux"}
         outputs["lidar"].square().sum().backward()

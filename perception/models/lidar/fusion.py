@@ -9,7 +9,8 @@ from torch import Tensor, nn
 class CameraGate(nn.Module):
     """Adds what a camera sees at a point to the point's features, as much as the point's gate lets through.
 
-    A point that no camera sees keeps its features exactly, so a lost camera leaves the LiDAR network as it is.
+    A point that no camera sees keeps its features exactly, so a lost camera leaves the LiDAR network as it is. The
+    camera's part starts at zero: a trained LiDAR network goes on from what it knows.
 
     Args:
         point_channels: width of the point features.
@@ -24,6 +25,8 @@ class CameraGate(nn.Module):
         super().__init__()
         self.project = nn.Sequential(nn.LayerNorm(image_channels), nn.Linear(image_channels, point_channels))
         self.gate = nn.Linear(2 * point_channels, point_channels)
+        nn.init.zeros_(self.project[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.project[1].bias)  # type: ignore[arg-type]
 
     def forward(self, points: Tensor, image: Tensor) -> Tensor:
         seen = (image != 0).any(dim=1, keepdim=True)

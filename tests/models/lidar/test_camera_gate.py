@@ -10,6 +10,8 @@ def test_unseen_points_keep_their_features_and_seen_ones_are_gated() -> None:
     gate = CameraGate(5, 3)
     points, image = torch.randn(40, 5), torch.randn(40, 3)
     image[::2] = 0
+    assert torch.equal(gate(points, image), points), "it starts as LiDAR alone"
+    torch.nn.init.normal_(gate.project[1].weight)
     out = gate(points, image)
     assert torch.equal(out[::2], points[::2])
     added, projected = out[1::2] - points[1::2], gate.project(image[1::2])

@@ -41,6 +41,8 @@ def _model(name: str, **options) -> LidarModel:
     torch.manual_seed(0)
     model = create_model(name, **{**SMALL[name], **options})
     shuffle_norms(model)
+    if model.image_gate is not None:  # it starts closed
+        torch.nn.init.normal_(model.image_gate.project[1].weight)
     return model.eval()
 
 
