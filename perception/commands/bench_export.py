@@ -11,12 +11,15 @@ from typing import Any
 from perception.console import console
 from perception.errors import InputError
 from perception.export.exporting import FORMATS, Options, export_model
+from perception.export.point_file import export_points
 from perception.geometry.size import parse_size
+from perception.geometry.sweep import spinning_sweep
 from perception.models.zoo import ZOO, create_model, list_models
 from perception.runtime.calibration import decode
 from perception.runtime.pictures import timing_pictures
 
-CAMERA_KINDS = ("multitask", "semantic")
+KINDS = ("multitask", "semantic", "lidar")
+SWEEP_POINTS = 20_000
 
 
 def main(models: list[str] | None = None, size: str = "128x192", format: str = "onnx") -> dict[str, Any]:
@@ -25,8 +28,8 @@ def main(models: list[str] | None = None, size: str = "128x192", format: str = "
     Exit code 1 where one of them cannot be exported or differs.
 
     Args:
-        models: names from `perception models`; default all that take camera pictures.
-        size: HEIGHTxWIDTH that is traced.
+        models: names from `perception models`; default all that take camera pictures or LiDAR points.
+        size: HEIGHTxWIDTH that is traced; LiDAR networks get a made-up sweep.
         format: onnx, or openvino.
 
     Raises:
@@ -35,10 +38,10 @@ def main(models: list[str] | None = None, size: str = "128x192", format: str = "
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
     traced = parse_size(size)
-    names = models or [name for name in list_models() if ZOO[name].kind in CAMERA_KINDS]
+    names = models or [name for name in list_models() if ZOO[name].kind in KINDS]
     for name in names:
-        if name not in ZOO or ZOO[name].kind not in CAMERA_KINDS:
-            raise InputError(f"{name!r} is no camera model of the zoo; see perception models")
+        if name not in ZOO or ZOO[name].kind not in KINDS:
+            raise InputError(f"{name!r} is no model of the zoo that can be exported; see perception models")
     pictures = [decode(jpeg) for jpeg in timing_pictures(traced, 1)]
     rows = []
     for name in names:
@@ -52,7 +55,11 @@ def _row(name: str, out: Path, options: Options, pictures: list[Any]) -> dict[st
     begin = time.perf_counter()
     row: dict[str, Any] = {"name": name, "passed": False, "error": None}
     try:
-        _, described, parity = export_model(create_model(name), out, options, pictures)
+        if ZOO[name].kind == "lidar":
+            sweep = spinning_sweep(SWEEP_POINTS)
+            _, described, parity = export_points(create_model(name), out, [sweep], options.format)
+        else:
+            _, described, parity = export_model(create_model(name), out, options, pictures)
     except InputError as error:
         return row | {"error": str(error), "seconds": round(time.perf_counter() - begin, 1)}
     worst = [

@@ -14,6 +14,7 @@ import torch
 
 from perception.commands.bench import machine, ratio, take_turns
 from perception.commands.bench_scatter import bench_scatter
+from perception.commands.lidar_sweep import open_sweep
 from perception.console import track
 from perception.errors import InputError
 from perception.geometry.sweep import spinning_sweep
@@ -83,7 +84,7 @@ def main(
             raise InputError(f"threads {threads} must be at least 1")
         torch.set_num_threads(threads)
     keep_freed_memory()
-    sweep, source = _sweep(data, points)
+    sweep, source = open_sweep(data, points)
     batch = _batch(sweep, where)
     result: dict[str, Any] = {"bench": "lidar", "source": source, "points": len(sweep)}
     result |= {"device": where, "precision": precision}
@@ -104,23 +105,6 @@ def _device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda is not available here; use cpu")
     return device
-
-
-def _sweep(data: Path | None, points: int) -> tuple[np.ndarray, str]:
-    """``(N, 5)`` float32 as :data:`perception.types.POINT_COLUMNS`, and where it came from."""
-    if data is None:
-        return spinning_sweep(points), "made-up scan"
-    from perception.datasets.nuscenes_lidar import read_points
-
-    path = data
-    if data.is_dir():
-        found = sorted((data / "samples" / "LIDAR_TOP").glob("*.pcd.bin"))
-        if not found:
-            raise InputError(f"{data} has no samples/LIDAR_TOP/*.pcd.bin; give a nuScenes-format folder or a sweep")
-        path = found[0]
-    rows = read_points(path)
-    rows = rows[np.isfinite(rows).all(axis=1)]
-    return np.column_stack([rows[:, :3], rows[:, 3] / 255, np.zeros(len(rows))]).astype(np.float32), path.name
 
 
 def _batch(sweep: np.ndarray, device: str) -> PointBatch:

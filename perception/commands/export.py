@@ -17,10 +17,12 @@ from perception.export.timing import time_engines
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.models.base import PerceptionModel
+from perception.models.lidar.base import LidarModel
 from perception.runtime.calibration import decode
 from perception.runtime.host import cpu_flags
 from perception.runtime.pictures import timing_pictures
 
+SIZE = "360x640"
 FREE = {"auto": None, "true": True, "false": False}
 
 
@@ -29,7 +31,7 @@ def main(
     *,
     out: Path,
     format: str = "onnx",
-    size: str = "360x640",
+    size: str = SIZE,
     free_size: str = "auto",
     scale: float | None = None,
     input: str = "uint8",
@@ -47,7 +49,8 @@ def main(
 ) -> dict[str, Any]:
     """Export a model, compare the file with it at several sizes, and write a parity report beside it.
 
-    The report is OUT with .parity.json at its end. Exit code 1 where the file does not agree with the model.
+    The report is OUT with .parity.json at its end. Exit code 1 where the file does not agree with the model. A file of
+    a LiDAR network takes any number of points, so --size and other options of pictures do not apply to it.
 
     Args:
         model: checkpoint file, saved folder, or a name from `perception models`.
@@ -59,7 +62,8 @@ def main(
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
         half: store the weights of an OpenVINO file in half precision.
-        frames: compare on pictures from here instead of made-up ones; see `perception drive --source`.
+        frames: compare on pictures from here instead of made-up ones; see `perception drive --source`. For LiDAR
+            networks a .pcd.bin sweep, a .bin scan of SemanticKITTI or a nuScenes-format folder.
         pictures: number of pictures to compare on, at each size.
         timing: timed runs of each runtime at the traced size; 0 times nothing.
         int8: quantise to 8 bits after training, with ranges from training pictures of DATA, and measure the accuracy
@@ -84,11 +88,24 @@ def main(
     _check_int8(int8, data, format, out, postprocess, calibration_frames, max_drop)
     traced = parse_size(size)
     options = Options(format, traced, FREE[free_size], scale, input, postprocess, half)
-    images = _pictures(frames, pictures, traced)
     with console.status(f"loading {model}"):
         network = perception.load(model)
+    report = Path(f"{out}.parity.json")
+    if isinstance(network, LidarModel):
+        from perception.commands.export_points import export_lidar
+
+        result = export_lidar(
+            model, network, out, format=format, postprocess=postprocess, data=None if frames is None else Path(frames),
+            timing=timing, camera_options={
+                "size": size != SIZE, "free_size": free_size != "auto", "scale": scale is not None,
+                "input": input != "uint8", "half": half, "int8": int8,
+            },
+        )  # fmt: skip
+        write_json(report, result | {"report": str(report)})
+        return result | {"report": str(report)}
     if not isinstance(network, PerceptionModel):
-        raise InputError(f"{model} is no camera model; perception export takes those")
+        raise InputError(f"{model} is no model of cameras or of LiDAR alone; perception export takes those")
+    images = _pictures(frames, pictures, traced)
     check_options(network, out, options)
     with console.status(f"exporting {model}"):
         wrapped, described, parity = export_model(network, out, options, images)
@@ -99,7 +116,6 @@ def main(
         quantised = _quantise(network, out, data, root, calibration_frames, max_drop)
         described = quantised.described
         passed = quantised.drop <= max_drop or allow_drop
-    report = Path(f"{out}.parity.json")
     result = {
         "model": model,
         "out": str(out),

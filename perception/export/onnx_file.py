@@ -9,26 +9,28 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 import perception
 from perception.errors import InputError, require
 from perception.export.network import ExportNetwork
 from perception.models.base import PerceptionModel
-from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, file_digest, seal
+from perception.models.lidar.base import LidarModel
+from perception.runtime.exported_file import KEY, NO_DIGEST, POINTS, FileInfo, file_digest, seal
 
 OPSET = 20
 DATA_FROM_BYTES = 1_800_000_000
 """Weights from here on go into a file beside: one protobuf message holds 2 GiB at most."""
 
 
-def describe_model(model: PerceptionModel, size: tuple[int, int], **facts: Any) -> FileInfo:
+def describe_model(model: PerceptionModel | LidarModel, size: tuple[int, int], **facts: Any) -> FileInfo:
     """What an exported file of a model says about itself; ``facts`` are further fields of :class:`FileInfo`."""
     recipe = model.recipe
     if not recipe:
@@ -40,7 +42,7 @@ def describe_model(model: PerceptionModel, size: tuple[int, int], **facts: Any) 
         label_set=model.label_set.name,
         classes=model.label_set.classes,
         detection=model.label_set.detection,
-        heads=model.head_names,
+        heads=model.head_names if isinstance(model, PerceptionModel) else (POINTS,),
         size=size,
         versions=versions,
         **facts,
@@ -63,25 +65,57 @@ def export_onnx(
         InputError: where the exporter cannot translate the model; the message says what it met.
         MissingExtra: without onnx and onnxscript.
     """
-    require("onnxscript", "export")
-    onnx = require("onnx", "export")
     network.eval()
     free = described.free_size
     example = network.example(described.size, 2 if free else 1)  # a batch of one would be taken for a constant
-    names = list(network(example))
     shapes = {"image": dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)} if free else None
+    program = translate(
+        network, {"image": example}, list(network(example)), shapes,
+        f"{described.model} cannot be exported at {'free sizes' if free else 'a fixed size'}",
+    )  # fmt: skip
+    return write_program(program, network, described, out, data_from_bytes)
+
+
+def translate(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic_shapes: dict[str, Any] | None,
+    problem: str,
+    table: dict[Any, Callable[..., Any]] | None = None,
+) -> Any:
+    """Trace a network into an ONNX program.
+
+    Args:
+        inputs: examples by name, in the order of ``forward``; outputs: names.
+        problem: how the message of an error begins.
+        table: translations of operators that the exporter lacks.
+
+    Raises:
+        InputError: where the exporter cannot translate the network; the message says what it met.
+        MissingExtra: without onnx and onnxscript.
+    """
+    require("onnxscript", "export")
+    require("onnx", "export")
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                network, (example,), dynamo=True, dynamic_shapes=shapes, opset_version=OPSET, verbose=False,
-                input_names=["image"], output_names=names, optimize=True,
+                network, tuple(inputs.values()), dynamo=True, dynamic_shapes=dynamic_shapes, opset_version=OPSET,
+                verbose=False, input_names=list(inputs), output_names=list(outputs), optimize=True,
+                custom_translation_table=table,
             )  # fmt: skip
     except Exception as error:  # the exporter wraps whatever it meets
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise InputError(
-            f"{described.model} cannot be exported at {'free sizes' if free else 'a fixed size'}: {reason}"
-        ) from error
-    assert program is not None
+        raise InputError(f"{problem}: {reason}") from error
+    return program
+
+
+def write_program(
+    program: Any, network: nn.Module, described: FileInfo, out: Path, data_from_bytes: int = DATA_FROM_BYTES
+) -> FileInfo:
+    """Write a program of :func:`translate` with its description; see :func:`export_onnx`."""
+    import onnx
+
     out.parent.mkdir(parents=True, exist_ok=True)
     model = program.model_proto
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
@@ -104,12 +138,14 @@ def export_onnx(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on its own workings away."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -12,6 +12,7 @@ import torch
 from perception.export.network import ExportNetwork
 from perception.metrics.segmentation import SemanticIoU
 from perception.runtime.exported_engine import resized
+from perception.runtime.exported_file import POINTS
 
 MASKS = ("semantic", "drivable", "lane")
 MIN_AGREEMENT = 0.999
@@ -56,7 +57,7 @@ def compare(network: ExportNetwork, run: Runner, pictures: Sequence[np.ndarray],
         for name, value in agreement(wanted, run(batch.numpy())).items():
             figures.setdefault(name, []).append(value)
     outputs = {name: _worst(values) for name, values in figures.items()}
-    return Parity(size, outputs, all(_passes(value) for value in outputs.values()))
+    return Parity(size, outputs, all(passes(value) for value in outputs.values()))
 
 
 def agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -70,7 +71,7 @@ def agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -
             figures[name] = {"agreement": 0.0}
         elif name == "boxes":
             figures[name] = {"agreement": box_agreement(wanted, got)}
-        elif name in MASKS and truth.dtype == np.uint8:
+        elif name in (*MASKS, POINTS) and truth.dtype == np.uint8:
             figures[name] = {"agreement": float((truth == value).mean()), "miou": _miou(truth, value)}
         else:
             error = np.abs(truth.astype(np.float64) - value.astype(np.float64))
@@ -117,7 +118,8 @@ def _worst(values: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _passes(figures: dict[str, float]) -> bool:
+def passes(figures: dict[str, float]) -> bool:
+    """Whether the figures of an output keep to the limits."""
     if "agreement" in figures:
         return figures["agreement"] >= MIN_AGREEMENT
     return figures["relative_error"] <= MAX_ERROR

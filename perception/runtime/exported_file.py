@@ -21,6 +21,8 @@ from perception.taxonomy import LabelSet, get_label_set
 KEY = "perception"
 FORMAT = 1
 NO_DIGEST = "0" * 64
+POINTS = "lidar"
+"""Input and head of files that take LiDAR points."""
 # XML writes quotation marks as entities.
 _DIGEST = re.compile(rb"(?:\"|&quot;)digest(?:\"|&quot;): ?(?:\"|&quot;)([0-9a-f]{64})(?:\"|&quot;)")
 _BEGIN = (b'{"classes"', b"{&quot;classes&quot;")
@@ -36,10 +38,11 @@ class FileInfo:
         model: zoo name; ``options``: what it was built with besides.
         label_set, classes, detection: what the outputs mean.
         heads: which of them it has.
-        size: ``(height, width)`` that was traced.
+        size: ``(height, width)`` that was traced; ``(points, columns)`` of LiDAR files.
         free_size: whether it takes other sizes too.
         scale: share of the camera's resolution whose norms it holds, for models with norms per scale.
-        input: ``uint8`` (0..255) or ``float`` (0..1), RGB, ``(N, 3, H, W)``; normalisation is inside.
+        input: ``uint8`` (0..255) or ``float`` (0..1), RGB, ``(N, 3, H, W)``; normalisation is inside. ``lidar``:
+            points ``(P, 5)``, see :data:`perception.types.POINT_COLUMNS`.
         postprocess: whether masks are class indices and boxes are decoded, instead of raw maps.
         precision: of the weights and activations, such as ``fp32`` or ``int8``.
         opset: of ONNX, or 0.

@@ -40,22 +40,11 @@ class OnnxEngine(ExportedEngine):
     def __init__(
         self, path: str | Path, device: str = "auto", score: float = 0.3, threads: int | None = None, raw: bool = False
     ) -> None:
-        ort = require("onnxruntime", "export")
         path = Path(path)
         described = open_exported(path)
-        kind, index = _device(device, ort.get_available_providers())
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        provider = (PROVIDERS[kind], {"device_id": index} if kind == "cuda" else {})
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # onnxruntime's own types, one for each kind of failure
-            raise InputError(f"ONNX Runtime cannot open {path}: {str(error).splitlines()[0]}") from None
+        self._session, self._device, self._index, self._threads = open_session(path, device, threads)
         super().__init__(path, described, score, raw)
-        self._device, self._index, self._threads = kind, index, options.intra_op_num_threads
-        self._version = ort.__version__
+        self._version = require("onnxruntime", "export").__version__
         self._input_name = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
 
@@ -76,6 +65,27 @@ class OnnxEngine(ExportedEngine):
             size = f"{image.shape[2]}x{image.shape[3]}"
             raise InputError(f"{self.path} does not run at {size}: {str(error).splitlines()[0]}") from None
         return dict(zip(self._names, binding.copy_outputs_to_cpu(), strict=True))
+
+
+def open_session(path: Path, device: str = "auto", threads: int | None = None) -> tuple[Any, str, int, int]:
+    """A session on a file that :func:`open_exported` has checked; its device, the device's index and its threads.
+
+    Raises:
+        MissingExtra: without onnxruntime.
+        InputError: for a file that ONNX Runtime does not open, or a device that is not available.
+    """
+    ort = require("onnxruntime", "export")
+    kind, index = _device(device, ort.get_available_providers())
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    provider = (PROVIDERS[kind], {"device_id": index} if kind == "cuda" else {})
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # onnxruntime's own types, one for each kind of failure
+        raise InputError(f"ONNX Runtime cannot open {path}: {str(error).splitlines()[0]}") from None
+    return session, kind, index, options.intra_op_num_threads
 
 
 def _device(device: str, available: list[str]) -> tuple[str, int]:

@@ -37,21 +37,15 @@ class OpenVinoEngine(ExportedEngine):
     def __init__(
         self, path: str | Path, device: str = "auto", precision: str = "auto", score: float = 0.3, raw: bool = False
     ) -> None:
-        ov = require("openvino", "export")
         path = Path(path)
-        if device not in ("auto", "cpu"):
-            raise InputError(
-                f"the openvino engine runs on auto or cpu, not {device!r}; use --engine torch or onnxruntime"
-            )
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+        check_device(device)
         described = open_exported(path)
-        self._ov, self._core = ov, ov.Core()
-        self._properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
-        try:
-            self._network = self._core.read_model(str(path))
-        except RuntimeError as error:
-            raise InputError(f"OpenVINO cannot open {path}: {_last_line(error)}") from None
+        self._ov = require("openvino", "export")
+        self._core = self._ov.Core()
+        self._properties = properties(precision)
+        self._network = read_network(self._core, path)
         super().__init__(path, described, score, raw)
         self._precision = self.described.precision if precision == "auto" else precision
         self._compiled: dict[tuple[int, ...], Any] = {}
@@ -77,6 +71,47 @@ class OpenVinoEngine(ExportedEngine):
             return self._core.compile_model(network, "CPU", self._properties)
         except RuntimeError as error:
             raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
+
+
+def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
+    """A file that :func:`open_exported` has checked, and the same compiled for all sizes that it takes.
+
+    Raises:
+        MissingExtra: without openvino.
+        InputError: for a file that OpenVINO does not take, or another device than ``auto`` or ``cpu``.
+    """
+    check_device(device)
+    core = require("openvino", "export").Core()
+    network = read_network(core, path)
+    try:
+        return network, core.compile_model(network, "CPU", properties("auto"))
+    except RuntimeError as error:
+        raise InputError(f"OpenVINO cannot run {path}: {_last_line(error)}") from None
+
+
+def check_device(device: str) -> None:
+    """
+    Raises:
+        InputError: for a device that OpenVINO is not used on here.
+    """
+    if device not in ("auto", "cpu"):
+        raise InputError(f"the openvino engine runs on auto or cpu, not {device!r}; use --engine torch or onnxruntime")
+
+
+def properties(precision: str) -> dict[str, str]:
+    """How networks are compiled, for one of :data:`PRECISIONS`."""
+    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
+
+
+def read_network(core: Any, path: Path) -> Any:
+    """
+    Raises:
+        InputError: for a file that OpenVINO does not read.
+    """
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        raise InputError(f"OpenVINO cannot open {path}: {_last_line(error)}") from None
 
 
 def _last_line(error: Exception) -> str:

@@ -1,0 +1,104 @@
+"""``perception export`` of LiDAR networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from perception.commands.bench import take_turns
+from perception.commands.lidar_sweep import open_sweep
+from perception.console import console
+from perception.errors import InputError
+from perception.export.point_file import export_points, open_point_engines
+from perception.export.point_network import PointExportNetwork
+from perception.models.lidar.base import LidarModel
+from perception.models.zoo import LIDAR_POINTS
+from perception.runtime.host import cpu_flags, cpu_name
+
+TORCH = "torch"
+
+
+def export_lidar(
+    name: str,
+    model: LidarModel,
+    out: Path,
+    *,
+    format: str,
+    postprocess: bool,
+    data: Path | None,
+    timing: int,
+    camera_options: Mapping[str, bool],
+) -> dict[str, Any]:
+    """Write a LiDAR network, compare the file on a sweep and parts of it, and time it; the report of the command.
+
+    Args:
+        name: as the user gave it.
+        data: sweep to compare on, see :func:`open_sweep`.
+        timing: timed runs of each runtime.
+        camera_options: options that a LiDAR file has no use for, and whether they were given.
+
+    Raises:
+        InputError: for such an option, or what :func:`export_points` refuses.
+    """
+    given = [option for option, used in camera_options.items() if used]
+    if given:
+        raise InputError(
+            f"--{given[0]} is for camera models; {name} is a LiDAR model, whose file takes any number of points"
+        )
+    sweep, source = open_sweep(data, LIDAR_POINTS)
+    with console.status(f"exporting {name}"):
+        network, described, parity = export_points(model, out, [sweep], format, postprocess)
+    return {
+        "model": name,
+        "out": str(out),
+        "format": format,
+        "size": f"{len(sweep)} points",
+        "source": source,
+        "free_size": described.free_size,
+        "opset": described.opset,
+        "digest": described.digest,
+        "files": [out.name, *described.data],
+        "passed": all(entry["passed"] for entry in parity),
+        "parity": parity,
+        "int8": None,
+        "timing": _time(network, out, sweep, timing) if timing else None,
+    }
+
+
+def _time(network: PointExportNetwork, out: Path, sweep: np.ndarray, runs: int) -> dict[str, Any]:
+    """Milliseconds of one sweep, against the network with its norms folded in torch."""
+    folded = PointExportNetwork(network.model.fold(), network.postprocess).eval()
+    channels_last = copy.deepcopy(folded).to(memory_format=torch.channels_last)
+    calls: dict[str, Callable[[], object]] = {
+        TORCH: lambda: _torch(folded, sweep),
+        f"{TORCH} channels_last": lambda: _torch(channels_last, sweep),
+    }
+    for name, engine in open_point_engines(out).items():
+        calls[name] = lambda engine=engine: engine.run(sweep)  # type: ignore[misc]
+    samples = take_turns(calls, runs)
+    reference = float(np.median(samples[f"{TORCH} channels_last"]))
+    return {
+        "size": f"{len(sweep)} points",
+        "runs": runs,
+        "threads": torch.get_num_threads(),
+        "cpu": cpu_name(),
+        "cpu_flags": cpu_flags(),
+        "engines": {
+            name: {
+                "p50_ms": round(float(np.median(values)), 3),
+                "p90_ms": round(float(np.quantile(values, 0.9)), 3),
+                "speedup": round(reference / float(np.median(values)), 3),
+            }
+            for name, values in samples.items()
+        },
+    }
+
+
+def _torch(network: PointExportNetwork, sweep: np.ndarray) -> object:
+    with torch.inference_mode():
+        return network(torch.from_numpy(sweep))
