@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import perception
 from perception.metrics.streaming import enlarge
@@ -42,3 +43,21 @@ def test_the_ladder_s_weights_know_a_road_at_every_scale(tiny_world: Path) -> No
         assert found is not None
         agreement = (enlarge(found, road.shape) == road).mean()
         assert agreement > 0.75, f"scale {scale}"
+
+
+def test_the_lidar_weights_know_the_world(tiny_world: Path) -> None:
+    from perception.datamodules.collate_points import collate_points
+    from perception.datasets.nuscenes_lidarseg import NuScenesLidarDataset
+    from perception.metrics.lidar import LidarMetrics
+
+    model = perception.load(WEIGHTS / "world_lidar")
+    metrics = LidarMetrics(model.label_set)
+    for cloud in (NuScenesLidarDataset(tiny_world, split="all")[i] for i in (0, 5, 11)):
+        batch = collate_points([cloud])
+        with torch.inference_mode():
+            found = model(batch)["lidar"].argmax(dim=1)
+        metrics.update(found, batch.labels, batch.points)
+    values = metrics.compute()
+    assert values["lidar/iou_driveable_surface"] > 0.95
+    assert values["lidar/iou_car"] > 0.7
+    assert values["lidar/miou"] > 0.5
