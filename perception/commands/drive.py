@@ -89,7 +89,7 @@ def main(
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16; auto is fp32 on the CPU and bf16 on CUDA.
         compile: compile the network with torch.compile.
-        engine: torch for models; onnxruntime or openvino for files of `perception export`; own takes torch,
+        engine: torch for models; onnxruntime, openvino or tensorrt for files of `perception export`; own takes torch,
             onnxruntime for .onnx and openvino for .xml; auto measures what this device has, exporting the model on
             the way, and keeps the fastest that agrees with torch.
         size: HEIGHTxWIDTH of the live world's pictures.

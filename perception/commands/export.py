@@ -54,14 +54,14 @@ def main(
 
     Args:
         model: checkpoint file, saved folder, or a name from `perception models`.
-        out: file to write: .onnx, or .xml for openvino (the weights go into the .bin beside it).
-        format: onnx, or openvino.
+        out: file to write: .onnx, .xml for openvino (the weights go into the .bin beside it), .engine for tensorrt.
+        format: onnx, openvino, or tensorrt, which builds for the GPU of this machine; see docs/jetson.md.
         size: HEIGHTxWIDTH that is traced, and the only one of a file without free size.
         free_size: one file for all sizes: true, false, or auto: where the network allows it. Attention fixes its size.
         scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
-        half: store the weights of an OpenVINO file in half precision.
+        half: store the weights of an OpenVINO file in half precision; run a TensorRT engine in it.
         frames: compare on pictures from here instead of made-up ones; see `perception drive --source`. For LiDAR
             networks a .pcd.bin sweep, a .bin scan of SemanticKITTI or a nuScenes-format folder.
         pictures: number of pictures to compare on, at each size.

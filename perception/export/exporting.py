@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perception.errors import InputError
+from perception.errors import InputError, require
 from perception.export.network import ExportNetwork, takes_free_size
 from perception.export.onnx_file import describe_model, export_onnx
 from perception.export.openvino_file import export_openvino
 from perception.export.parity import compare, record
+from perception.export.tensorrt_file import export_tensorrt
 from perception.models.base import PerceptionModel
 from perception.runtime.exported_engine import ExportedEngine
 from perception.runtime.exported_file import FileInfo
+from perception.runtime.tensorrt_engine import check_gpu
 
-FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine"}
 FREE_FACTORS = ((0.5, 0.5), (0.75, 1.0), (1.0, 0.7), (1.25, 1.25), (0.63, 0.87))
 """Sizes at which a file of free size is compared, relative to the traced one; none is it."""
 
@@ -29,12 +32,12 @@ class Options:
     """How a model is exported.
 
     Args:
-        format: ``onnx`` or ``openvino``.
+        format: ``onnx``, ``openvino`` or ``tensorrt``.
         size: ``(height, width)`` that is traced.
         free_size: whether other sizes work too; ``None`` decides by the network.
         scale: share of the camera's resolution, for models with norms per scale.
         input, postprocess: see :class:`ExportNetwork`.
-        half: store OpenVINO's weights in half precision.
+        half: store OpenVINO's weights in half precision; run TensorRT's network in it.
     """
 
     format: str
@@ -64,6 +67,7 @@ def export_model(
     if options.scale is not None:
         model.select_scale(options.scale)
     free = takes_free_size(model) if options.free_size is None else options.free_size
+    free = free and options.format != "tensorrt"
     network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess).eval()
     described = describe_model(
         model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
@@ -74,9 +78,19 @@ def export_model(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
             between = Path(folder) / f"{out.stem}.onnx"
-            traced = export_onnx(network, described, between)
-            described = export_openvino(between, traced, out, options.half)
+            if options.format == "openvino":
+                described = export_openvino(between, export_onnx(network, described, between), out, options.half)
+            else:
+                described = _tensorrt(network, described, between, out, options.half)
     return network, described, parities(network, described, out, pictures)
+
+
+def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, half: bool) -> FileInfo:
+    traced = network
+    if half:
+        traced = ExportNetwork(copy.deepcopy(network.model), network.input, network.postprocess, half=True).eval()
+        described = replace(described, precision="fp16")
+    return export_tensorrt(between, export_onnx(traced, described, between), out)
 
 
 def parities(
@@ -101,7 +115,10 @@ def open_engines(out: Path) -> dict[str, ExportedEngine]:
     """The file in each of its runtimes, also where it gives raw maps."""
     from perception.runtime.onnx_engine import OnnxEngine
     from perception.runtime.openvino_engine import OpenVinoEngine
+    from perception.runtime.tensorrt_engine import TensorRtEngine
 
+    if out.suffix == ".engine":
+        return {"tensorrt": TensorRtEngine(out, raw=True)}
     engines: dict[str, ExportedEngine] = {}
     if out.suffix == ".onnx":
         engines["onnxruntime"] = OnnxEngine(out, "cpu", raw=True)
@@ -115,6 +132,11 @@ def check_options(model: PerceptionModel, out: Path, options: Options) -> None:
         raise InputError(f"unknown format {options.format!r}; use one of {', '.join(FORMATS)}")
     if out.suffix != FORMATS[options.format]:
         raise InputError(f"out {out} must end in {FORMATS[options.format]} for format {options.format}")
+    if options.format == "tensorrt":
+        if options.free_size:
+            raise InputError("a TensorRT engine has one size; leave --free_size out and export a file for each")
+        check_gpu()
+        require("tensorrt", "tensorrt")
     scales = getattr(model, "scales", None)
     if scales and options.scale not in scales:
         raise InputError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from perception.errors import InputError
 from perception.models.base import PerceptionModel
@@ -21,22 +22,28 @@ class ExportNetwork(nn.Module):
         input: ``uint8`` takes 0..255, ``float`` takes 0..1; normalisation is inside either way.
         postprocess: ``semantic``, ``drivable``, ``lane`` as ``(N, H, W)`` uint8, and ``boxes`` ``(N, K, 4)``,
             ``scores``, ``labels`` ``(N, K)``; without it the logits of each head, detection as ``heatmap`` and ``box``.
+        half: the network runs in half precision, which changes the model; its outputs are decoded in float.
 
     Shape:
         - input: ``(N, 3, H, W)``.
     """
 
-    def __init__(self, model: PerceptionModel, input: str = "uint8", postprocess: bool = True) -> None:
+    def __init__(
+        self, model: PerceptionModel, input: str = "uint8", postprocess: bool = True, half: bool = False
+    ) -> None:
         super().__init__()
         if input not in INPUTS:
             raise InputError(f"unknown input {input!r}; use {' or '.join(INPUTS)}")
-        self.model = model
+        self.model = model.half() if half else model
+        self.half_precision = half
         self.input = input
         self.postprocess = postprocess
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         pixels = image.float() / 255 if self.input == "uint8" else image
-        outputs = self.model(pixels)
+        outputs = self.model(pixels.half() if self.half_precision else pixels)
+        if self.half_precision:
+            outputs = tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, outputs)
         return self.model.decode(outputs) if self.postprocess else raw_outputs(outputs)
 
     def example(self, size: tuple[int, int], batch: int = 1) -> Tensor:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("own", "torch", "onnxruntime", "openvino")
-RUNS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+ENGINES = ("own", "torch", "onnxruntime", "openvino", "tensorrt")
+RUNS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".engine": ("tensorrt",)}
 """Engines of the exported files, by suffix; the first is the default."""
 
 
@@ -281,9 +281,9 @@ def load_engine(
     """An engine for a checkpoint file, a saved folder, a zoo name, or a file of ``perception export``.
 
     Args:
-        engine: ``torch`` for models, ``onnxruntime`` or ``openvino`` for exported files; ``own`` is torch for models,
-            ONNX Runtime for ``.onnx`` and OpenVINO for ``.xml``. :func:`perception.export.fastest.fastest_engine`
-            measures which is best.
+        engine: ``torch`` for models, ``onnxruntime``, ``openvino`` or ``tensorrt`` for exported files; ``own`` is torch
+            for models, ONNX Runtime for ``.onnx``, OpenVINO for ``.xml`` and TensorRT for ``.engine``.
+            :func:`perception.export.fastest.fastest_engine` measures which is best.
 
     Raises:
         InputError: for an unknown model, device, precision or engine, or an engine that does not run this model.
@@ -303,12 +303,16 @@ def load_engine(
         from perception.runtime.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(model, device, precision, score)
+    if chosen in ("onnxruntime", "tensorrt") and precision not in ("auto", "fp32"):
+        raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
     if chosen == "onnxruntime":
         from perception.runtime.onnx_engine import OnnxEngine
 
-        if precision not in ("auto", "fp32"):
-            raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
         return OnnxEngine(model, device, score)
+    if chosen == "tensorrt":
+        from perception.runtime.tensorrt_engine import TensorRtEngine
+
+        return TensorRtEngine(model, device, score)
     import perception
 
     _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load

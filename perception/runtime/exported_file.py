@@ -142,7 +142,7 @@ def open_exported(path: Path) -> FileInfo:
         raise InputError(f"exported file {path} does not exist")
     content = path.read_bytes()
     found = list(_DIGEST.finditer(content))
-    start = max(content.rfind(begin, 0, found[0].start()) for begin in _BEGIN) if len(found) == 1 else -1
+    start = description_start(content)
     if start < 0:
         raise InputError(
             f"{path} is not a whole export of this library: it holds no description; write one with perception export"
@@ -159,6 +159,12 @@ def open_exported(path: Path) -> FileInfo:
         raise InputError(f"{path} was written as a {described.suffix} file; give it its own ending back")
     verify_data(path, described.data)
     return described
+
+
+def description_start(content: bytes) -> int:
+    """Where the description begins in a file; -1 without one, or with several."""
+    found = list(_DIGEST.finditer(content))
+    return max(content.rfind(begin, 0, found[0].start()) for begin in _BEGIN) if len(found) == 1 else -1
 
 
 def verify_data(path: Path, data: Mapping[str, str]) -> None:
