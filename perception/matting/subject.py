@@ -46,7 +46,7 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def open_subject(
-    model: str, classes: Sequence[str] | None = None, side_px: int = 1024, device: str = "auto", engine: str = "auto"
+    model: str, classes: Sequence[str] | None = None, side_px: int = 1024, device: str = "auto", engine: str = "own"
 ) -> Subject:
     """What finds the subject in a picture.
 
