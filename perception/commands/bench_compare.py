@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,39 +64,42 @@ def main(
     height, width = parse_size(size)
     if not minutes > 0 or rounds < 1:
         raise InputError(f"minutes {minutes:g} and rounds {rounds} must be above 0")
-    if PEER in models:
-        _add_peer()
-    unknown = [name for name in models if name not in ZOO]
-    if unknown:
-        raise InputError(f"unknown model {unknown[0]!r}; use names of perception models, or {PEER}")
-    options = [f"--seed_everything={seed}", f"--model.init_args.eval_size=[{height},{width}]"]
-    options += [f"--data.init_args.{name}=[{height},{width}]" for name in ("size", "base_size")]
-    options += [] if root is None else [f"--data.init_args.root={root}"]
-    options += [] if batch_size is None else [f"--data.init_args.batch_size={batch_size}"]
-    claim(out, {"config": config.read_text(encoding="utf-8"), "options": options, "minutes": minutes})
-    for name in models:
-        path = out / f"{name}.json"
-        if not path.exists():
-            console.print(f"training {name}", highlight=False)
-            write_json(path, _train(config, options, name, minutes))
+    with _peer(PEER in models):
+        unknown = [name for name in models if name not in ZOO]
+        if unknown:
+            raise InputError(f"unknown model {unknown[0]!r}; use names of perception models, or {PEER}")
+        options = [f"--seed_everything={seed}", f"--model.init_args.eval_size=[{height},{width}]"]
+        options += [f"--data.init_args.{name}=[{height},{width}]" for name in ("size", "base_size")]
+        options += [] if root is None else [f"--data.init_args.root={root}"]
+        options += [] if batch_size is None else [f"--data.init_args.batch_size={batch_size}"]
+        claim(out, {"config": config.read_text(encoding="utf-8"), "options": options, "minutes": minutes})
+        for name in models:
+            path = out / f"{name}.json"
+            if not path.exists():
+                console.print(f"training {name}", highlight=False)
+                write_json(path, _train(config, options, name, minutes))
+        rows = _rows(out, models, (height, width), rounds)
+    return {"bench": "compare", "size": size, "minutes": minutes, "models": rows, "machine": machine()}
+
+
+def _rows(out: Path, models: list[str], size: tuple[int, int], rounds: int) -> list[dict[str, Any]]:
+    """Figures of each model, and its speed beside the others'."""
     found = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in models}
-    times = take_turns({name: _inference(name, found[name]["classes"], (height, width)) for name in models}, rounds)
+    times = take_turns({name: _inference(name, found[name]["classes"], size) for name in models}, rounds)
     rows = []
     for name in models:
-        facts = _semantic_facts(name, found[name]["classes"], (height, width))
+        facts = _semantic_facts(name, found[name]["classes"], size)
         rows.append(
             {
                 "name": name,
                 "miou": round(100 * found[name]["miou"], 2),
                 "params": facts["params"],
                 "gmacs": facts["gmacs"],
-                "images_per_second": round(1e3 / sorted(times[name])[len(times[name]) // 2], 1),
+                "images_per_second": round(1e3 / statistics.median(times[name]), 1),
                 "steps": found[name]["steps"],
             }
         )
-    return {
-        "bench": "compare", "size": size, "minutes": minutes, "models": rows, "machine": machine(),
-    }  # fmt: skip
+    return rows
 
 
 def show(result: dict[str, Any]) -> None:
@@ -148,8 +153,12 @@ def _semantic_facts(name: str, classes: int, size: tuple[int, int]) -> dict[str,
     return {"params": sum(p.numel() for p in model.parameters()), "gmacs": round(macs / 1e9, 2)}
 
 
-def _add_peer() -> None:
-    """Let the tasks build the FPN of segmentation-models-pytorch by a name, in this process."""
+@contextmanager
+def _peer(wanted: bool) -> Iterator[None]:
+    """Let the tasks build the FPN of segmentation-models-pytorch by a name for a while."""
+    if not wanted:
+        yield
+        return
     from perception.models.semantic.base import SemanticModel
 
     smp = require("segmentation_models_pytorch", "dev")
@@ -169,4 +178,8 @@ def _add_peer() -> None:
             return self.network(image), []
 
     paper = "Panoptic Feature Pyramid Networks - arXiv 1901.02446"
-    ZOO.setdefault(PEER, Recipe(PeerFPN, "semantic", "resnet18", paper))
+    ZOO[PEER] = Recipe(PeerFPN, "semantic", "resnet18", paper)
+    try:
+        yield
+    finally:
+        del ZOO[PEER]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from perception.cli import main
+from perception.models.zoo import list_models
 
 CONFIG = Path(__file__).parents[2] / "configs/camvid/multitask_resnet18_slim_208x288.yaml"
 
@@ -28,6 +29,7 @@ def test_models_are_trained_once_and_compared(camvid: Path, tmp_path: Path, caps
     # the encoder of ResNet-18 has 11,176,512 parameters
     assert 11_176_512 < result["models"][1]["params"] < 14e6
     assert result["models"][0]["params"] < 3e6
+    assert "smp_fpn_resnet18" not in list_models(), "the peer is no member of the zoo"
     written = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert main([*arguments, "--models", json.dumps(names)]) == 0
     assert "mIoU" in capsys.readouterr().out
