@@ -426,7 +426,7 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     heads = ["semantic", "drivable", "detection"]
     model = save(create_model("multitask_mobilenetv4_small", CAMVID, heads=heads), tmp_path / "model")
     arguments = ["--data", str(camvid), "--model", str(model), "--scales", "0.7,1", "--fovea", "false"]
-    arguments += ["--settle_s", "0", "--timing_frames", "2", "--cache", str(tmp_path / "kept"), "--oracle", "false"]
+    arguments += ["--settle_s", "0", "--latency_ms", "5,10", "--cache", str(tmp_path / "kept"), "--oracle", "false"]
     assert main(["bench", "stream", *arguments, "--trace", "stop_and_go"]) == 0
     shown = capsys.readouterr().out
     assert "Ceiling, the truth one frame late" in shown
