@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from perception.datamodules.collate import collate, collate_groups
+from perception.datamodules.loading import STAGES, LoadingDataModule
 from perception.datamodules.rare_classes import RareClassSampler, count_classes, of_groups
 from perception.errors import InputError
 from perception.taxonomy import LabelSet
@@ -74,7 +74,7 @@ class GroupedDataset(Dataset[list[Sample]]):
         return [self.views[i] for i in self.groups[index]]
 
 
-class DrivingDataModule(pl.LightningDataModule):
+class DrivingDataModule(LoadingDataModule):
     """Base of the data modules: subclasses say which data set each split reads.
 
     Args:
@@ -111,13 +111,7 @@ class DrivingDataModule(pl.LightningDataModule):
         cache: bool = False,
         rare_class_temperature: float | None = None,
     ) -> None:
-        super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.num_workers = num_workers
+        super().__init__(batch_size, eval_batch_size, num_workers)
         self.cache = cache
         self.train_transform = train_transform(
             size, scale, flip, jitter, hue, blur, noise, grayscale, base=base_size or size
@@ -135,8 +129,7 @@ class DrivingDataModule(pl.LightningDataModule):
         """The data set of ``train``, ``val``, ``test`` or ``predict``."""
 
     def setup(self, stage: str) -> None:
-        needed = {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,))
-        for name in needed:
+        for name in STAGES.get(stage, (stage,)):
             if name not in self.datasets:
                 train = name == "train"
                 transform = self.train_transform if train else self.eval_transform
@@ -164,7 +157,7 @@ class DrivingDataModule(pl.LightningDataModule):
             return self.datasets[stage], collate
         return GroupedDataset(self.datasets[stage], groups), collate_groups
 
-    def _loader(self, stage: str) -> DataLoader[Batch]:
+    def split_loader(self, stage: str) -> DataLoader[Batch]:
         train = stage == "train"
         dataset: Any
         dataset, collate_fn = self.items(stage)
@@ -177,30 +170,4 @@ class DrivingDataModule(pl.LightningDataModule):
             if len(counts) != len(dataset):
                 raise InputError("rare_class_temperature does not go with LiDAR that some keyframes lack")
             sampler = RareClassSampler(counts, self.rare_class_temperature, len(dataset), torch.initial_seed() % 2**31)
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train and sampler is None,
-            sampler=sampler,
-            drop_last=train,
-            num_workers=self.num_workers,
-            # workers made anew for each validation would be forked from a process that has grown by then
-            persistent_workers=self.num_workers > 0,
-            pin_memory=self._on_gpu(),
-            collate_fn=collate_fn,
-        )
-
-    def _on_gpu(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train")
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("predict")
+        return self.loader(dataset, train, collate_fn, sampler)

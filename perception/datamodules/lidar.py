@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from perception.datamodules.collate_points import collate_points
+from perception.datamodules.loading import STAGES, LoadingDataModule
 from perception.datasets.nuscenes_lidarseg import NuScenesLidarDataset
 from perception.errors import InputError
 from perception.taxonomy import LIDARSEG, LabelSet
@@ -72,7 +72,7 @@ class AugmentedClouds(Dataset[PointCloud]):
         return self.transform(cloud) if self.transform is not None else cloud
 
 
-class PointDataModule(pl.LightningDataModule):
+class PointDataModule(LoadingDataModule):
     """Base of the data modules of point clouds: subclasses say which data set each split reads.
 
     Evaluation takes every point as it was measured.
@@ -113,14 +113,10 @@ class PointDataModule(pl.LightningDataModule):
         num_workers: int = 2,
         cache: bool = False,
     ) -> None:
-        super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+        super().__init__(batch_size, eval_batch_size, num_workers)
         if neighbours < 0:
             raise InputError(f"neighbours must not be negative, got {neighbours}")
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.num_workers, self.cache, self.neighbours = num_workers, cache, neighbours
+        self.cache, self.neighbours = cache, neighbours
         self.interpolation = range_interpolation
         self.transform: PointTransform = train_points_transform(flip, rotation_deg, scale, jitter_m, max_points)
         if range_interpolation is not None:
@@ -133,8 +129,7 @@ class PointDataModule(pl.LightningDataModule):
         """The data set of ``train``, ``val``, ``test`` or ``predict``."""
 
     def setup(self, stage: str) -> None:
-        needed = {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,))
-        for name in needed:
+        for name in STAGES.get(stage, (stage,)):
             if name in self.datasets:
                 continue
             dataset = self.build_dataset(name)
@@ -144,33 +139,11 @@ class PointDataModule(pl.LightningDataModule):
                 unlabelled = None if self.interpolation is None else replace(self.interpolation, labelled=False)
                 self.datasets[name] = AugmentedClouds(dataset, unlabelled)
 
-    def _loader(self, stage: str) -> DataLoader[PointBatch]:
+    def split_loader(self, stage: str) -> DataLoader[PointBatch]:
         train, dataset = stage == "train", self.datasets[stage]
         if train and len(dataset) < self.batch_size:
             raise InputError(f"{len(dataset)} training clouds are fewer than batch_size {self.batch_size}")
-        return DataLoader(
-            dataset,  # type: ignore[arg-type]
-            batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train,
-            drop_last=train,
-            num_workers=self.num_workers,
-            # workers made anew for each validation would be forked from a process that has grown by then
-            persistent_workers=self.num_workers > 0,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            collate_fn=partial(collate_points, neighbours=self.neighbours),
-        )
-
-    def train_dataloader(self) -> DataLoader[PointBatch]:
-        return self._loader("train")
-
-    def val_dataloader(self) -> DataLoader[PointBatch]:
-        return self._loader("val")
-
-    def test_dataloader(self) -> DataLoader[PointBatch]:
-        return self._loader("test")
-
-    def predict_dataloader(self) -> DataLoader[PointBatch]:
-        return self._loader("predict")
+        return self.loader(dataset, train, partial(collate_points, neighbours=self.neighbours))
 
 
 class LidarSegDataModule(PointDataModule):

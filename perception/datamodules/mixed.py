@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from perception.datamodules.base import DrivingDataModule
 from perception.datamodules.collate import collate
+from perception.datamodules.loading import LoadingDataModule
 from perception.errors import InputError
 from perception.taxonomy import LabelMapping, get_label_set, label_mapping
 from perception.transforms.joint import check_size
-from perception.types import IGNORE_INDEX, Batch, Sample
+from perception.types import IGNORE_INDEX, Sample
 
 EACH = "each"
 
@@ -111,7 +111,7 @@ class MixedSampler(Sampler[int]):
             yield starts[place] + order[place].pop()
 
 
-class MixedDataModule(pl.LightningDataModule):
+class MixedDataModule(LoadingDataModule):
     """Trains on several data sets at once, each with the labels that it has.
 
     Every source keeps its own transforms; the training crops of all must have one size. Labels are mapped to one label
@@ -148,7 +148,7 @@ class MixedDataModule(pl.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int = 2,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, eval_batch_size, num_workers)
         if not sources:
             raise InputError("sources is empty; name at least one data module")
         bad = [name for name in sources if not name or "/" in name]
@@ -164,9 +164,6 @@ class MixedDataModule(pl.LightningDataModule):
             raise InputError(f"source {drawing[0]!r} has a rare_class_temperature; a mix draws frames by its weights")
         if validate != EACH and validate not in sources:
             raise InputError(f"validate {validate!r} must be {EACH} or one of {', '.join(sources)}")
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
         if frames_per_epoch is not None and frames_per_epoch < batch_size:
             raise InputError(f"frames_per_epoch {frames_per_epoch} is less than batch_size {batch_size}")
         self.size = next(iter(sources.values())).size if size is None else check_size(size)
@@ -181,7 +178,6 @@ class MixedDataModule(pl.LightningDataModule):
         self.validate = validate
         self.frames_per_epoch = frames_per_epoch
         self.seed = seed
-        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
 
     @property
     def eval_names(self) -> list[str] | None:
@@ -226,37 +222,14 @@ class MixedDataModule(pl.LightningDataModule):
             for name, source in chosen.items()
         }
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def split_loader(self, stage: str) -> Any:
+        if stage != "train":
+            loaders = [self.loader(dataset, False, collate) for dataset in self._datasets(stage).values()]
+            return loaders if self.eval_names else loaders[0]
         datasets = self._datasets("train")
         lengths = [len(dataset) for dataset in datasets.values()]
         count = self.frames_per_epoch or sum(lengths)
         if count < self.batch_size:
             raise InputError(f"{count} training frames are fewer than batch_size {self.batch_size}")
         sampler = MixedSampler(lengths, [self.weights[name] for name in datasets], count, self.seed)
-        return self._loader(MixedDataset([*datasets.values()]), sampler=sampler, train=True)
-
-    def _loader(self, dataset: Dataset[Sample], train: bool = False, sampler: Any = None) -> DataLoader[Batch]:
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(
-            dataset,  # type: ignore[arg-type]
-            batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=sampler,
-            drop_last=train,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0 and train,
-            pin_memory=on_gpu,
-            collate_fn=collate,
-        )
-
-    def _eval_loaders(self, stage: str) -> Any:
-        loaders = [self._loader(dataset) for dataset in self._datasets(stage).values()]
-        return loaders if self.eval_names else loaders[0]
-
-    def val_dataloader(self) -> Any:
-        return self._eval_loaders("val")
-
-    def test_dataloader(self) -> Any:
-        return self._eval_loaders("test")
-
-    def predict_dataloader(self) -> Any:
-        return self._eval_loaders("predict")
+        return self.loader(MixedDataset([*datasets.values()]), True, collate, sampler)
