@@ -7,10 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from perception.callbacks.official import dataset_of
 from perception.console import console, warn
 from perception.datasets.semantic_kitti import SemanticKittiDataset
 from perception.errors import InputError
-from perception.submissions.point_labels import rows_to_file
+from perception.submissions.point_labels import labels_of_sweeps
 from perception.submissions.semantic_kitti import validate_kitti, write_kitti, zip_kitti
 from perception.types import PointBatch
 
@@ -29,8 +30,7 @@ class SemanticKittiSubmission(pl.Callback):
         self.folder = Path(folder)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        data: Any = getattr(trainer, "datamodule", None)
-        dataset = data.datasets["predict"].dataset if data is not None and hasattr(data, "datasets") else None
+        dataset = dataset_of(trainer, "predict")
         if not isinstance(dataset, SemanticKittiDataset):
             raise InputError("SemanticKITTI submissions need data from perception.datamodules.SemanticKittiDataModule")
         if trainer.world_size > 1:
@@ -47,11 +47,7 @@ class SemanticKittiSubmission(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        found, cloud = outputs["lidar"].cpu().numpy(), batch.cloud.cpu().numpy()
-        for index in range(batch.clouds):
-            labels = rows_to_file(found[cloud == index], batch.rows[index], batch.file_rows[index])
-            token = batch.tokens[index]
-            assert token is not None
+        for _, token, labels in labels_of_sweeps(batch, outputs["lidar"].cpu().numpy()):
             write_kitti(self.folder, token, labels, self.dataset.labels)
             self.written.add(token)
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
+from perception.callbacks.official import OfficialSubmission, dataset_of
 from perception.callbacks.predictions import WRITTEN_SCORE
 from perception.console import console, warn
 from perception.datasets.nuscenes import NuScenesDataset
 from perception.datasets.nuscenes_lidar import LIDAR, sweep_in_ego
 from perception.datasets.nuscenes_tables import split_scenes
 from perception.errors import InputError
-from perception.files import write_json
 from perception.models.base import to_predictions
 from perception.submissions.detection import RESULTS, DetectedBox, without_duplicates, write_detections
 from perception.submissions.devkit import (
     evaluate_detections,
-    evaluate_lidarseg,
-    lidarseg_samples,
     split_samples,
     validate_detections,
-    validate_lidarseg,
 )
 from perception.submissions.lidarseg import write_lidarseg, write_lidarseg_meta
 from perception.submissions.lifting import COMMON, ClassPrior, class_priors, lift_boxes
@@ -35,9 +30,9 @@ from perception.submissions.point_labels import (
     challenge_table,
     fill_unseen,
     labels_in_view,
-    rows_to_file,
+    labels_of_sweeps,
 )
-from perception.submissions.show import detection_table, lidarseg_table
+from perception.submissions.show import detection_table
 from perception.tasks.multitask import MultiTask
 from perception.tasks.sensor_fusion import SensorFusion
 from perception.types import Batch, Camera, PointBatch, Prediction
@@ -45,7 +40,7 @@ from perception.types import Batch, Camera, PointBatch, Prediction
 RIG = 6
 
 
-class NuScenesSubmission(pl.Callback):
+class NuScenesSubmission(OfficialSubmission):
     """Writes what a model sees in camera images as LiDAR segmentation and 3D detection submissions.
 
     Files, below ``folder``: ``lidarseg/<split>/<token>_lidarseg.bin`` and ``<split>/submission.json`` where the model
@@ -63,58 +58,11 @@ class NuScenesSubmission(pl.Callback):
         evaluate: also print the official figures and write them to ``official.json``.
     """
 
-    def __init__(self, folder: str = "submission", evaluate: bool = False) -> None:
-        self.folder = Path(folder)
-        self.evaluate = evaluate
-
-    # Both commands
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start(trainer, pl_module, "predict")
-
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._collect(batch, outputs)
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finish()
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start(trainer, pl_module, "test")
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        assert isinstance(pl_module, MultiTask)
-        with torch.inference_mode():
-            decoded = pl_module.predict_step(batch, batch_idx)
-        self._collect(batch, decoded)
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finish()
-
-    # What they share
-
-    def _start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        dataset = data.datasets[stage].dataset if data is not None and hasattr(data, "datasets") else None
+        dataset = dataset_of(trainer, stage)
         if not isinstance(dataset, NuScenesDataset) or not isinstance(pl_module, MultiTask):
             raise InputError("nuScenes submissions need data from perception.datamodules.NuScenesDataModule")
-        if trainer.world_size > 1:
-            raise InputError(f"one process writes nuScenes submissions, not {trainer.world_size}; set devices: 1")
         self.dataset, self.tables = dataset, dataset.tables
         self.split = data.splits[stage]
         self.samples = split_samples(self.tables, self.split, data.split_file)
@@ -150,7 +98,7 @@ class NuScenesSubmission(pl.Callback):
         except InputError:
             return dict(COMMON)  # the folder holds no training scene
 
-    def _collect(self, batch: Batch, decoded: dict[str, Tensor]) -> None:
+    def collect(self, batch: Batch, decoded: dict[str, Tensor]) -> None:
         if batch.lidar is not None and "lidar" in decoded:
             self._write_points(batch.lidar, decoded.pop("lidar").cpu().numpy())
         for i, prediction in enumerate(to_predictions(decoded, WRITTEN_SCORE)):
@@ -166,11 +114,9 @@ class NuScenesSubmission(pl.Callback):
     def _write_points(self, lidar: PointBatch, found: np.ndarray) -> None:
         """Write what a LiDAR network says; masks are not asked for these samples."""
         self.used.add("lidar")
-        cloud = lidar.cloud.cpu().numpy()
-        for i, (token, sample) in enumerate(zip(lidar.tokens, lidar.sample_tokens, strict=True)):
-            assert token is not None
+        for place, token, labels in labels_of_sweeps(lidar, found):
+            sample = lidar.sample_tokens[place]
             assert sample is not None
-            labels = rows_to_file(found[cloud == i], lidar.rows[i], lidar.file_rows[i])
             write_lidarseg(self.folder, self.split, token, labels + 1)  # the challenge counts from 1
             self.written.add(sample)
 
@@ -199,14 +145,14 @@ class NuScenesSubmission(pl.Callback):
         labels = self.labels.pop(sample, np.full(len(points), UNSEEN, np.uint8))
         write_lidarseg(self.folder, self.split, sweep, fill_unseen(points, labels))
 
-    def _finish(self) -> None:
+    def finish(self) -> dict[str, Any]:
         for sample in self.samples:  # those of which no image, or not every one, was read
             if self.seen[sample] != self.expected[sample] or not self.expected[sample]:
                 self._write_labels(sample)
         figures: dict[str, Any] = {}
         if self.challenge is not None:
             write_lidarseg_meta(self.folder, self.split, self.used)
-            figures["lidarseg"] = self._official_lidarseg()
+            figures["lidarseg"] = self.official_lidarseg()
         if self.priors is not None:
             path = self.folder / RESULTS
             boxes = {sample: without_duplicates(found) for sample, found in self.boxes.items()}
@@ -216,26 +162,4 @@ class NuScenesSubmission(pl.Callback):
             if self.evaluate:
                 figures["detection"] = evaluate_detections(self.tables, path, self.split, self.samples)
                 console.print(detection_table(figures["detection"]))
-        if self.evaluate:
-            if not any(figures.values()):
-                raise InputError(f"split {self.split!r} has no truth to evaluate against")
-            write_json(self.folder / "official.json", {"split": self.split, **figures})
-
-    def _official_lidarseg(self) -> dict[str, Any] | None:
-        samples = lidarseg_samples(self.tables, self.samples)
-        missing = len(self.samples) - len(samples)
-        if missing:
-            warn(f"{missing} of {len(self.samples)} samples have no LiDAR labels to compare with")
-        if samples:
-            validate_lidarseg(self.tables, self.folder, self.split, samples)
-        with_sweep = [token for token in self.samples if LIDAR in self.tables.get("sample", token)["data"]]
-        console.print(
-            f"{self.folder / 'lidarseg' / self.split}: labels of {len(with_sweep)} sweeps",
-            highlight=False,
-            soft_wrap=True,
-        )
-        if not self.evaluate or not samples:
-            return None
-        figures = evaluate_lidarseg(self.tables, self.folder, self.split, samples)
-        console.print(lidarseg_table(figures))
         return figures

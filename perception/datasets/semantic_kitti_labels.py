@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from perception.errors import InputError
+from perception.taxonomies.reading import read_mapping
 from perception.taxonomy import SEMANTIC_KITTI
 from perception.types import IGNORE_INDEX
 
@@ -123,14 +123,7 @@ def read_kitti_labels(path: str | Path) -> KittiLabels:
         InputError: for a file that is missing or has another form or other classes.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"label file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"label file {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"label file {path} must be a mapping with learning_map and learning_map_inv")
+    content = read_mapping(path, "label file", "learning_map and learning_map_inv")
     count = len(SEMANTIC_KITTI.classes)
     forward = _numbers(content, "learning_map", path, RAW_VALUES - 1, count)
     backward = _numbers(content, "learning_map_inv", path, count, RAW_VALUES - 1)

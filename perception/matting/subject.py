@@ -126,16 +126,11 @@ def _foreign(model: str) -> bool:
 
 def _transformers_subject(model: str, classes: Sequence[str] | None, side_px: int, device: str) -> Subject:
     transformers = require("transformers", "hub")
-    from perception.models.pretrained_transformers import label_set_of
+    from perception.models.pretrained_transformers import from_pretrained, label_set_of
 
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(model, local_files_only=True)
-        network: Any = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-            model, local_files_only=True, use_safetensors=True
-        ).eval()
-    except Exception as error:  # OSError, ValueError, KeyError and safetensors' own, by what is wrong
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{model} cannot be read as a segmentation model of transformers: {reason}") from error
+    processor = from_pretrained(transformers.AutoImageProcessor, model, None)
+    kind = transformers.AutoModelForSemanticSegmentation
+    network: Any = from_pretrained(kind, model, None, use_safetensors=True).eval()
     labels = label_set_of(network.config.id2label, model)
     chosen = subject_classes(labels, classes)
     if device != "auto":

@@ -54,7 +54,7 @@ def read_checkpoint(spec: str | Path, revision: str | None = None) -> Any:
         InputError: for a checkpoint that is missing, of another kind of model, damaged, or not in safetensors.
     """
     transformers = require("transformers", "hub")
-    config = _quietly(transformers.AutoConfig, spec, revision)
+    config = from_pretrained(transformers.AutoConfig, spec, revision)
     kind = config.model_type
     if kind not in SOURCES:
         raise InputError(f"{spec} is a {kind} model; {', '.join(SOURCES)} can be read")
@@ -64,7 +64,7 @@ def read_checkpoint(spec: str | Path, revision: str | None = None) -> Any:
     labels = label_set_of(values.get("id2label") or {}, str(spec), source.boxes)
     options["num_classes"] = len(values["id2label"])
     model = create_model(name, labels, **options)
-    weights = _quietly(getattr(transformers, source.network), spec, revision, use_safetensors=True).state_dict()
+    weights = from_pretrained(getattr(transformers, source.network), spec, revision, use_safetensors=True).state_dict()
     own = {key.removeprefix("network."): key for key in model.state_dict() if key.startswith("network.")}
     kept = {key: value for key, value in weights.items() if key in own or not re.search(source.unused, key)}
     _load(model, {own.get(key, key): value for key, value in kept.items()}, spec, ignore=("mean", "std"))
@@ -77,7 +77,7 @@ def read_encoder(kind: Any, spec: str, target: nn.Module) -> None:
     Raises:
         InputError: for a checkpoint that is missing, not in safetensors, or of another size.
     """
-    weights = _quietly(kind, spec, None, use_safetensors=True).state_dict()
+    weights = from_pretrained(kind, spec, None, use_safetensors=True).state_dict()
     own = target.state_dict()
     _load(target, {key: value for key, value in weights.items() if key in own}, spec)
 
@@ -102,7 +102,7 @@ def label_set_of(names: dict[Any, str], spec: str, boxes: bool = False) -> Label
     return LabelSet(title, unique, colors, detection=unique if boxes else ())
 
 
-def _quietly(kind: Any, spec: str | Path, revision: str | None, **options: Any) -> Any:
+def from_pretrained(kind: Any, spec: str | Path, revision: str | None, **options: Any) -> Any:
     """``from_pretrained`` without its progress bars and reports, and with errors of one line."""
     logging = require("transformers.utils.logging", "hub")
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -11,7 +13,7 @@ from perception.geometry.frames import apply, inverse
 from perception.geometry.occlusion import in_sight, surface_depth
 from perception.submissions.lidarseg import CHALLENGE_CLASSES
 from perception.taxonomy import ROAD_SCENE, LabelSet
-from perception.types import Camera
+from perception.types import Camera, PointBatch
 
 UNSEEN = 0
 NEIGHBOURS = 5
@@ -122,3 +124,15 @@ def rows_to_file(found: np.ndarray, rows: np.ndarray, file_rows: int) -> np.ndar
     labels = np.full(file_rows, common, np.uint8)
     labels[rows[own]] = found[own]
     return labels
+
+
+def labels_of_sweeps(lidar: PointBatch, found: np.ndarray) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Place in the batch, token, and ``(file_rows,)`` uint8 labels of every row of its file, of each sweep.
+
+    Args:
+        found: ``(P,)`` labels of the batch's points.
+    """
+    cloud = np.asarray(lidar.cloud.cpu())
+    for index, token in enumerate(lidar.tokens):
+        assert token is not None
+        yield index, token, rows_to_file(found[cloud == index], lidar.rows[index], lidar.file_rows[index])

@@ -57,18 +57,31 @@ def read_label_set(path: str | Path) -> LabelSet:
         InputError: for a file that is missing or has another form.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"label set {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"label set {path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"label set {path} must be a mapping with the key classes")
+    content = read_mapping(path, "label set", "the key classes")
     try:
         return label_set_from(content, path.stem)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def read_mapping(path: Path, what: str, keys: str) -> dict[Any, Any]:
+    """The mapping of a YAML file.
+
+    Args:
+        what: the file is, and ``keys``: it has, for the errors.
+
+    Raises:
+        InputError: for a file that is missing or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"{what} {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{what} {path} must be a mapping with {keys}")
+    return content
 
 
 def _names(value: Any, key: str) -> tuple[str, ...]:

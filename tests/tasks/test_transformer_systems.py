@@ -6,25 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_zoo import QUERIES, VIT
 
 from perception.tasks.multitask import MultiTask
 from perception.types import Batch
 
 pytest.importorskip("transformers")
 
-VIT = {"embed_dim": 64, "depth": 4, "num_heads": 2}
-QUERIES = {
-    "hidden_dim": 32,
-    "feature_size": 32,
-    "mask_feature_size": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 3,
-    "num_attention_heads": 4,
-    "encoder_feedforward_dim": 32,
-    "dim_feedforward": 32,
-    "num_queries": 20,
-    "train_num_points": 400,
-}
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "setr": ("setr_mla_vit_large", {"image_size": 64, "taps": (1, 2, 3, 4), "channels": 16, "vit_options": VIT}),
     "segmenter": ("segmenter_mask_vit_tiny", {"image_size": 64, "vit_options": VIT}),
