@@ -16,11 +16,9 @@ from perception.console import console
 from perception.errors import InputError
 from perception.export.point_file import export_points, open_point_engines
 from perception.export.point_network import PointExportNetwork
+from perception.export.timing import REFERENCE, timing_record
 from perception.models.lidar.base import LidarModel
 from perception.models.zoo import LIDAR_POINTS
-from perception.runtime.host import cpu_flags, cpu_name
-
-TORCH = "torch"
 
 
 def export_lidar(
@@ -75,28 +73,13 @@ def _time(network: PointExportNetwork, out: Path, sweep: np.ndarray, runs: int) 
     folded = PointExportNetwork(network.model.fold(), network.postprocess).eval()
     channels_last = copy.deepcopy(folded).to(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {
-        TORCH: lambda: _torch(folded, sweep),
-        f"{TORCH} channels_last": lambda: _torch(channels_last, sweep),
+        "torch": lambda: _torch(folded, sweep),
+        REFERENCE: lambda: _torch(channels_last, sweep),
     }
     for name, engine in open_point_engines(out).items():
         calls[name] = lambda engine=engine: engine.run(sweep)  # type: ignore[misc]
     samples = take_turns(calls, runs)
-    reference = float(np.median(samples[f"{TORCH} channels_last"]))
-    return {
-        "size": f"{len(sweep)} points",
-        "runs": runs,
-        "threads": torch.get_num_threads(),
-        "cpu": cpu_name(),
-        "cpu_flags": cpu_flags(),
-        "engines": {
-            name: {
-                "p50_ms": round(float(np.median(values)), 3),
-                "p90_ms": round(float(np.quantile(values, 0.9)), 3),
-                "speedup": round(reference / float(np.median(values)), 3),
-            }
-            for name, values in samples.items()
-        },
-    }
+    return timing_record(f"{len(sweep)} points", samples)
 
 
 def _torch(network: PointExportNetwork, sweep: np.ndarray) -> object:

@@ -10,7 +10,7 @@ import torch
 
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.base import DENSE_HEADS, PerceptionModel
-from perception.runtime.exported_engine import ExportedEngine, resized
+from perception.runtime.exported_engine import ExportedEngine, input_batch, resized
 from perception.runtime.onnx_engine import OnnxEngine
 from perception.types import Batch
 
@@ -40,10 +40,8 @@ def picture_of(batch: Batch) -> np.ndarray:
 def _decoded(engine: ExportedEngine, batch: Batch) -> dict[str, torch.Tensor]:
     picture = picture_of(batch)
     size, inner = picture.shape[:2], engine.described.size
-    array = np.ascontiguousarray(resized(picture, inner).transpose(2, 0, 1)[None])
-    if engine.described.input == "float":
-        array = array.astype(np.float32) / np.float32(255)
-    found = {name: torch.from_numpy(value) for name, value in engine.run(array).items()}
+    batch_of_one = input_batch(resized(picture, inner), engine.described.input)
+    found = {name: torch.from_numpy(value) for name, value in engine.run(batch_of_one).items()}
     for name in DENSE_HEADS:
         if name in found and tuple(found[name].shape[-2:]) != size:
             mask = torch.nn.functional.interpolate(found[name][:, None].float(), size=size, mode="nearest-exact")

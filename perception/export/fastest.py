@@ -18,13 +18,14 @@ import numpy as np
 from perception.console import console, warn
 from perception.errors import InputError
 from perception.export.parity import MASKS, MIN_AGREEMENT, box_agreement
+from perception.export.timing import REFERENCE
 from perception.files import write_json
 from perception.runtime.engine import RUNS, Engine, TorchEngine, load_engine, resolve_device
+from perception.runtime.exported_file import file_digest
 from perception.runtime.host import cpu_name
 from perception.runtime.plan import Plan
 from perception.types import Prediction
 
-REFERENCE = "torch channels_last"
 PLAIN = "torch"
 PACKAGES = ("torch", "onnxruntime", "openvino")
 WARM_UP = 2
@@ -238,8 +239,7 @@ def _digest(path: Path) -> str | None:
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file.is_file():
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
+            digest.update(f"{file.name} {file_digest(file)} ".encode())
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from perception.export.network import ExportNetwork
 from perception.metrics.segmentation import SemanticIoU
-from perception.runtime.exported_engine import resized
+from perception.runtime.exported_engine import input_batch, resized
 from perception.runtime.exported_file import POINTS
 
 MASKS = ("semantic", "drivable", "lane")
@@ -50,8 +50,7 @@ def compare(network: ExportNetwork, run: Runner, pictures: Sequence[np.ndarray],
     """
     figures: dict[str, list[dict[str, float]]] = {}
     for picture in pictures:
-        batch = torch.from_numpy(resized(picture, size).transpose(2, 0, 1)[None].copy())
-        batch = batch if network.input == "uint8" else batch.float() / 255
+        batch = torch.from_numpy(input_batch(resized(picture, size), network.input))
         with torch.inference_mode():
             wanted = {name: value.numpy() for name, value in network(batch).items()}
         for name, value in agreement(wanted, run(batch.numpy())).items():

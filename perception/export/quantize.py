@@ -20,7 +20,7 @@ import numpy as np
 
 from perception.console import track
 from perception.errors import InputError, require
-from perception.runtime.exported_engine import resized
+from perception.runtime.exported_engine import input_batch, resized
 from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, open_exported, seal
 from perception.runtime.host import cpu_flags
 
@@ -116,7 +116,7 @@ class _Work:
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         self.folder, self.described, self.narrow = folder, described, narrow
-        self.batches = [_batch(picture, described) for picture in pictures]
+        self.batches = [input_batch(resized(picture, described.size), described.input) for picture in pictures]
         self.float = folder / "folded.onnx"
         with _quiet():
             quant_pre_process(str(file), str(self.float), skip_symbolic_shape=True)
@@ -184,11 +184,6 @@ class _Pictures:
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._left, None)
         return None if batch is None else {"image": batch}
-
-
-def _batch(picture: np.ndarray, described: FileInfo) -> np.ndarray:
-    batch = np.ascontiguousarray(resized(picture, described.size).transpose(2, 0, 1)[None])
-    return batch if described.input == "uint8" else batch.astype(np.float32) / np.float32(255)
 
 
 def _outputs(path: Path, batches: Sequence[np.ndarray]) -> list[list[np.ndarray]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from perception.export.network import ExportNetwork
-from perception.runtime.exported_engine import ExportedEngine, resized
+from perception.runtime.exported_engine import ExportedEngine, input_batch, resized
 from perception.runtime.host import cpu_flags, cpu_name
 
 REFERENCE = "torch channels_last"
@@ -35,9 +35,7 @@ def time_engines(
     Returns:
         ``engines``: by name ``p50_ms``, ``p90_ms`` and ``speedup`` over eager torch in channels_last; the machine.
     """
-    images = [np.ascontiguousarray(resized(picture, size).transpose(2, 0, 1)[None]) for picture in pictures]
-    if network.input == "float":
-        images = [image.astype(np.float32) / 255 for image in images]
+    images = [input_batch(resized(picture, size), network.input) for picture in pictures]
     calls: dict[str, Callable[[np.ndarray], Any]] = {
         "torch": _torch(network, torch.contiguous_format),
         REFERENCE: _torch(network, torch.channels_last),
@@ -50,10 +48,20 @@ def time_engines(
             call(images[turn % len(images)])
             if turn >= 2:
                 samples[name].append(1e3 * (time.perf_counter() - begin))
+    return timing_record(f"{size[0]}x{size[1]}", samples)
+
+
+def timing_record(size: str, samples: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """For JSON: each engine's milliseconds and its speedup over :data:`REFERENCE`, and the machine.
+
+    Args:
+        size: of what was timed.
+        samples: milliseconds of each run, as many of every engine.
+    """
     reference = float(np.median(samples[REFERENCE]))
     return {
-        "size": f"{size[0]}x{size[1]}",
-        "runs": runs,
+        "size": size,
+        "runs": len(samples[REFERENCE]),
         "threads": torch.get_num_threads(),
         "cpu": cpu_name(),
         "cpu_flags": cpu_flags(),

@@ -94,8 +94,7 @@ class ExportedEngine(ABC):
                 f"{self.path} takes pictures of {height}x{width} alone, not {size[0]}x{size[1]}; export a file for "
                 "each size"
             )
-        batch = np.ascontiguousarray(view.transpose(2, 0, 1)[None])
-        return batch if self.described.input == "uint8" else batch.astype(np.float32) / np.float32(255)
+        return input_batch(view, self.described.input)
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -103,3 +102,9 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def input_batch(picture: np.ndarray, kind: str) -> np.ndarray:
+    """``(1, 3, H, W)`` of an ``(H, W, 3)`` uint8 picture: uint8 for the kind ``uint8``, else float32 in 0..1."""
+    batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
+    return batch if kind == "uint8" else batch.astype(np.float32) / np.float32(255)
