@@ -7,6 +7,7 @@ from perception.callbacks.norms import RecalibrateNorms
 from perception.callbacks.pictures import PredictionPictures
 from perception.callbacks.point_pictures import PointPictures
 from perception.callbacks.predictions import PredictionWriter
+from perception.callbacks.quantization import QuantizationAwareTraining
 from perception.callbacks.semantic_kitti_submission import SemanticKittiSubmission
 from perception.callbacks.submission import NuScenesSubmission
 from perception.callbacks.summary import RunSummary
@@ -19,6 +20,7 @@ __all__ = [
     "PointPictures",
     "PredictionPictures",
     "PredictionWriter",
+    "QuantizationAwareTraining",
     "RecalibrateNorms",
     "RunSummary",
     "SemanticKittiSubmission",

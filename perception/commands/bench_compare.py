@@ -15,6 +15,7 @@ from perception.console import console
 from perception.errors import InputError, require
 from perception.files import write_json
 from perception.geometry.size import parse_size
+from perception.models.pretrained import save_pretrained
 from perception.models.recipe import Recipe
 from perception.models.zoo import ZOO, count_macs, create_model
 
@@ -44,11 +45,11 @@ def main(
     """Train each network's semantic head from random weights for the same wall time, then time all of them.
 
     Data, augmentation, losses, optimiser and precision are the config's for all. Evaluation is at SIZE, scored on the
-    labels as stored. What is trained is measured once and kept in OUT, so models can be added later. Times are of one
-    picture from tensor to classes, in turns.
+    labels as stored. What is trained is measured once and kept in OUT, so models can be added later; the weights of
+    models of the zoo are in OUT/NAME, for `--model`. Times are of one picture from tensor to classes, in turns.
 
     Args:
-        out: folder for the figures of each training.
+        out: folder for figures and weights of each training.
         config: as for `perception fit`, whose model is perception.tasks.MultiTask.
         root: of the data; default the config's.
         models: names of the zoo, or ``smp_fpn_resnet18``: the FPN of segmentation-models-pytorch.
@@ -77,7 +78,7 @@ def main(
             path = out / f"{name}.json"
             if not path.exists():
                 console.print(f"training {name}", highlight=False)
-                write_json(path, _train(config, options, name, minutes))
+                write_json(path, _train(config, options, name, minutes, out))
         rows = _rows(out, models, (height, width), rounds)
     return {"bench": "compare", "size": size, "minutes": minutes, "models": rows, "machine": machine()}
 
@@ -116,7 +117,7 @@ def show(result: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _train(config: Path, options: list[str], name: str, minutes: float) -> dict[str, Any]:
+def _train(config: Path, options: list[str], name: str, minutes: float, out: Path) -> dict[str, Any]:
     from perception.commands.lightning import parse
     from perception.tasks import MultiTask
 
@@ -128,6 +129,8 @@ def _train(config: Path, options: list[str], name: str, minutes: float) -> dict[
     if type(cli.model) is not MultiTask:
         raise InputError(f"{config} trains {type(cli.model).__name__}; bench compare trains MultiTask")
     values = train(cli, cli.model, None, "validate", minutes)
+    if name != PEER:
+        save_pretrained(cli.model.model, out / name)
     return {"miou": values["val/semantic/miou"], "steps": int(values["steps"]), "classes": cli.model.num_classes}
 
 

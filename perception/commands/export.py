@@ -37,6 +37,7 @@ def main(
     input: str = "uint8",
     postprocess: bool = True,
     half: bool = False,
+    device: str = "cpu",
     frames: str | None = None,
     pictures: int = 4,
     timing: int = 20,
@@ -54,14 +55,17 @@ def main(
 
     Args:
         model: checkpoint file, saved folder, or a name from `perception models`.
-        out: file to write: .onnx, .xml for openvino (the weights go into the .bin beside it), .engine for tensorrt.
-        format: onnx, openvino, or tensorrt, which builds for the GPU of this machine; see docs/jetson.md.
+        out: file to write: .onnx, .xml for openvino (the weights go into the .bin beside it), .engine for tensorrt,
+            .pt2 for aoti.
+        format: onnx, openvino, tensorrt, which builds for the GPU of this machine, see docs/jetson.md, or aoti: machine
+            code by AOTInductor, for this machine and this version of torch.
         size: HEIGHTxWIDTH that is traced, and the only one of a file without free size.
         free_size: one file for all sizes: true, false, or auto: where the network allows it. Attention fixes its size.
         scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
         half: store the weights of an OpenVINO file in half precision; run a TensorRT engine in it.
+        device: that an aoti package is compiled for: cpu or cuda.
         frames: compare on pictures from here instead of made-up ones; see `perception drive --source`. For LiDAR
             networks a .pcd.bin sweep, a .bin scan of SemanticKITTI or a nuScenes-format folder.
         pictures: number of pictures to compare on, at each size.
@@ -87,7 +91,7 @@ def main(
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
     _check_int8(int8, data, format, out, postprocess, calibration_frames, max_drop)
     traced = parse_size(size)
-    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half)
+    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half, device)
     with console.status(f"loading {model}"):
         network = perception.load(model)
     report = Path(f"{out}.parity.json")
@@ -98,7 +102,7 @@ def main(
             model, network, out, format=format, postprocess=postprocess, data=None if frames is None else Path(frames),
             timing=timing, camera_options={
                 "size": size != SIZE, "free_size": free_size != "auto", "scale": scale is not None,
-                "input": input != "uint8", "half": half, "int8": int8,
+                "input": input != "uint8", "half": half, "device": device != "cpu", "int8": int8,
             },
         )  # fmt: skip
         write_json(report, result | {"report": str(report)})

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from perception.errors import InputError, require
+from perception.export.aoti_file import export_aoti
 from perception.export.network import ExportNetwork, takes_free_size
 from perception.export.onnx_file import describe_model, export_onnx
 from perception.export.openvino_file import export_openvino
@@ -22,7 +24,9 @@ from perception.runtime.exported_engine import ExportedEngine
 from perception.runtime.exported_file import FileInfo
 from perception.runtime.tensorrt_engine import check_gpu
 
-FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine"}
+FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine", "aoti": ".pt2"}
+ONE_SIZE = ("tensorrt", "aoti")
+"""Formats whose files run at the traced size alone."""
 FREE_FACTORS = ((0.5, 0.5), (0.75, 1.0), (1.0, 0.7), (1.25, 1.25), (0.63, 0.87))
 """Sizes at which a file of free size is compared, relative to the traced one; none is it."""
 
@@ -32,12 +36,13 @@ class Options:
     """How a model is exported.
 
     Args:
-        format: ``onnx``, ``openvino`` or ``tensorrt``.
+        format: one of :data:`FORMATS`.
         size: ``(height, width)`` that is traced.
         free_size: whether other sizes work too; ``None`` decides by the network.
         scale: share of the camera's resolution, for models with norms per scale.
         input, postprocess: see :class:`ExportNetwork`.
         half: store OpenVINO's weights in half precision; run TensorRT's network in it.
+        device: ``cpu`` or ``cuda``, that an AOTInductor package is compiled for.
     """
 
     format: str
@@ -47,6 +52,7 @@ class Options:
     input: str = "uint8"
     postprocess: bool = True
     half: bool = False
+    device: str = "cpu"
 
 
 def export_model(
@@ -63,26 +69,31 @@ def export_model(
     Raises:
         InputError: for options that do not fit the model or each other, or a network that cannot be exported.
     """
+    network, described = write_model(model, out, options)
+    return network, described, parities(network, described, out, pictures)
+
+
+def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[ExportNetwork, FileInfo]:
+    """Write a file, without comparing it; see :func:`export_model`."""
     check_options(model, out, options)
     if options.scale is not None:
         model.select_scale(options.scale)
     free = takes_free_size(model) if options.free_size is None else options.free_size
-    free = free and options.format != "tensorrt"
+    free = free and options.format not in ONE_SIZE
     network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess).eval()
     described = describe_model(
         model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
     )
     if options.format == "onnx":
-        described = export_onnx(network, described, out)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
-            between = Path(folder) / f"{out.stem}.onnx"
-            if options.format == "openvino":
-                described = export_openvino(between, export_onnx(network, described, between), out, options.half)
-            else:
-                described = _tensorrt(network, described, between, out, options.half)
-    return network, described, parities(network, described, out, pictures)
+        return network, export_onnx(network, described, out)
+    if options.format == "aoti":
+        return network, export_aoti(copy.deepcopy(network), described, out, options.device)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
+        between = Path(folder) / f"{out.stem}.onnx"
+        if options.format == "openvino":
+            return network, export_openvino(between, export_onnx(network, described, between), out, options.half)
+        return network, _tensorrt(network, described, between, out, options.half)
 
 
 def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, half: bool) -> FileInfo:
@@ -113,12 +124,15 @@ def parities(
 
 def open_engines(out: Path) -> dict[str, ExportedEngine]:
     """The file in each of its runtimes, also where it gives raw maps."""
+    from perception.runtime.aoti_engine import AotiEngine
     from perception.runtime.onnx_engine import OnnxEngine
     from perception.runtime.openvino_engine import OpenVinoEngine
     from perception.runtime.tensorrt_engine import TensorRtEngine
 
     if out.suffix == ".engine":
         return {"tensorrt": TensorRtEngine(out, raw=True)}
+    if out.suffix == ".pt2":
+        return {"aoti": AotiEngine(out, raw=True)}
     engines: dict[str, ExportedEngine] = {}
     if out.suffix == ".onnx":
         engines["onnxruntime"] = OnnxEngine(out, "cpu", raw=True)
@@ -132,9 +146,18 @@ def check_options(model: PerceptionModel, out: Path, options: Options) -> None:
         raise InputError(f"unknown format {options.format!r}; use one of {', '.join(FORMATS)}")
     if out.suffix != FORMATS[options.format]:
         raise InputError(f"out {out} must end in {FORMATS[options.format]} for format {options.format}")
+    if options.format in ONE_SIZE and options.free_size:
+        raise InputError(f"a file of format {options.format} has one size; leave --free_size out, export one for each")
+    if options.device != "cpu" and (options.format != "aoti" or options.device != "cuda"):
+        raise InputError("--device is for format aoti, and cpu or cuda; TensorRT builds for the GPU it is on")
+    if options.format == "aoti":
+        if options.half:
+            raise InputError(
+                "--half is for openvino and tensorrt; an AOTInductor package runs in the model's precision"
+            )
+        if options.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda compiles for the GPU that is there, and torch sees none")
     if options.format == "tensorrt":
-        if options.free_size:
-            raise InputError("a TensorRT engine has one size; leave --free_size out and export a file for each")
         check_gpu()
         require("tensorrt", "tensorrt")
     scales = getattr(model, "scales", None)

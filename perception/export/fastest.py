@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from perception.export.timing import REFERENCE
 from perception.files import write_json
 from perception.runtime.engine import RUNS, Engine, TorchEngine, load_engine, resolve_device
 from perception.runtime.exported_file import file_digest
-from perception.runtime.host import cpu_name
+from perception.runtime.host import cpu_name, has_compiler
 from perception.runtime.plan import Plan
 from perception.types import Prediction
 
 PLAIN = "torch"
-PACKAGES = ("torch", "onnxruntime", "openvino")
+PACKAGES = ("torch", "onnxruntime", "openvino", "tensorrt")
 WARM_UP = 2
 
 
@@ -94,23 +95,21 @@ def contestants(
     network = perception.load(model)
 
     def torch_engine(**options: Any) -> Callable[[], Engine]:
-        import copy
-
         return lambda: TorchEngine(copy.deepcopy(network), device, precision, score, **options)
 
     found: dict[str, Callable[[], Engine]] = {
         PLAIN: torch_engine(channels_last=False),
         REFERENCE: torch_engine(channels_last=True),
     }
-    if compile and (shutil.which("g++") or shutil.which("clang++")):
+    if compile and has_compiler():
         found["torch compiled"] = torch_engine(compile=True)
     if plan.fovea is None and not getattr(network, "scales", None):
-        file = folder / "model.onnx"
 
         def exported(name: str, precision: str) -> Callable[[], Engine]:
             def build() -> Engine:
+                file = folder / f"model{next(suffix for suffix, names in RUNS.items() if name in names)}"
                 if not file.exists():
-                    _export(network, file, plan)
+                    _export(network, file, plan, device)
                 return load_engine(str(file), device, precision, score, engine=name)
 
             return build
@@ -118,6 +117,10 @@ def contestants(
         found["onnxruntime"] = exported("onnxruntime", "auto")
         if resolve_device(device).type == "cpu":
             found["openvino"] = exported("openvino", "auto" if precision == "auto" else precision)
+        elif find_spec("tensorrt"):
+            found["tensorrt"] = exported("tensorrt", "auto")
+        if compile and has_compiler() and precision in ("auto", "fp32"):
+            found["aoti"] = exported("aoti", "auto")
     return found
 
 
@@ -250,13 +253,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _export(network: Any, file: Path, plan: Plan) -> None:
-    from perception.export.network import ExportNetwork
-    from perception.export.onnx_file import describe_model, export_onnx
+def _export(network: Any, file: Path, plan: Plan, device: str) -> None:
+    """Write the file that the plan needs, without comparing it: the contest does."""
+    from perception.export.exporting import FORMATS, Options, write_model
 
-    described = describe_model(network, plan.size, free_size=False, scale=None, input="uint8", postprocess=True)
+    format = next(name for name, suffix in FORMATS.items() if suffix == file.suffix)
+    target = resolve_device(device).type if format == "aoti" else "cpu"
     with console.status("exporting"):
-        export_onnx(ExportNetwork(network.eval().cpu()).eval(), described, file)
+        write_model(copy.deepcopy(network), file, Options(format, plan.size, free_size=False, device=target))
 
 
 def _same(wanted: Prediction, got: Prediction, score: float) -> float:

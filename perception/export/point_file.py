@@ -45,8 +45,8 @@ def export_points(
     """
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
-    if format == "tensorrt":
-        raise InputError("LiDAR networks are exported to onnx and openvino, not to tensorrt")
+    if format not in ("onnx", "openvino"):
+        raise InputError(f"LiDAR networks are exported to onnx and openvino, not to {format}")
     if out.suffix != FORMATS[format]:
         raise InputError(f"out {out} must end in {FORMATS[format]} for format {format}")
     model = model.eval().cpu()

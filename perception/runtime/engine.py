@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("own", "torch", "onnxruntime", "openvino", "tensorrt")
-RUNS = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".engine": ("tensorrt",)}
+ENGINES = ("own", "torch", "onnxruntime", "openvino", "tensorrt", "aoti")
+RUNS = {
+    ".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".engine": ("tensorrt",), ".pt2": ("aoti",)
+}  # fmt: skip
 """Engines of the exported files, by suffix; the first is the default."""
 
 
@@ -303,7 +305,7 @@ def load_engine(
         from perception.runtime.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(model, device, precision, score)
-    if chosen in ("onnxruntime", "tensorrt") and precision not in ("auto", "fp32"):
+    if chosen in ("onnxruntime", "tensorrt", "aoti") and precision not in ("auto", "fp32"):
         raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
     if chosen == "onnxruntime":
         from perception.runtime.onnx_engine import OnnxEngine
@@ -313,6 +315,11 @@ def load_engine(
         from perception.runtime.tensorrt_engine import TensorRtEngine
 
         return TensorRtEngine(model, device, score)
+    if chosen == "aoti":
+        from perception.runtime.aoti_engine import AotiEngine
+
+        keep_freed_memory()
+        return AotiEngine(model, device, score)
     import perception
 
     _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load

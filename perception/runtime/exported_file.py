@@ -48,6 +48,7 @@ class FileInfo:
         opset: of ONNX, or 0.
         suffix: of the file's name, which says who reads it.
         data: SHA-256 of each file beside this one that belongs to it, by name.
+        target: device and instruction sets that machine code inside needs; empty where there is none.
         versions: of the programs that wrote it.
         digest: SHA-256 of the file with these digits as zeros.
     """
@@ -67,6 +68,7 @@ class FileInfo:
     opset: int = 0
     suffix: str = ".onnx"
     data: dict[str, str] = field(default_factory=dict)
+    target: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
     digest: str = NO_DIGEST
@@ -93,8 +95,8 @@ class FileInfo:
                     f"{path} is of export format {values.get('format')!r}, this version reads {FORMAT}; export it again"
                 )
             known = {item.name for item in fields(cls)}
-            for name in ("classes", "detection", "heads", "size"):
-                values[name] = tuple(values[name])
+            for name in ("classes", "detection", "heads", "size", "target"):
+                values[name] = tuple(values.get(name, ()) if name == "target" else values[name])
             return cls(**{name: value for name, value in values.items() if name in known})
         except InputError:
             raise

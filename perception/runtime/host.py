@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 
 
 def cpu_name() -> str:
@@ -15,6 +16,11 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, which torch needs to compile for a CPU."""
+    return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
 def cpu_flags() -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import perception
 from perception.cli import main
 from perception.models.zoo import list_models
 
@@ -30,6 +31,8 @@ def test_models_are_trained_once_and_compared(camvid: Path, tmp_path: Path, caps
     assert 11_176_512 < result["models"][1]["params"] < 14e6
     assert result["models"][0]["params"] < 3e6
     assert "smp_fpn_resnet18" not in list_models(), "the peer is no member of the zoo"
+    assert perception.load(out / names[0]).head_names == ("semantic",), "the weights are kept"
+    assert not (out / names[1]).exists(), "the peer is no model of the zoo"
     written = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert main([*arguments, "--models", json.dumps(names)]) == 0
     assert "mIoU" in capsys.readouterr().out
