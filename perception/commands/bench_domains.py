@@ -55,13 +55,17 @@ def _measure(config: Path, model: Path, root: Path, split: str | None) -> dict[s
     from perception.commands.lightning import parse
     from perception.models.checkpoint import load_weights, read_weights
     from perception.models.multitask import MultiTaskModel
+    from perception.models.slimming import PRUNED, apply_pruning
 
     options = [] if split is None else [f"--data.init_args.val_split={split}"]
     cli = parse(["--config", str(config), f"--data.init_args.root={root}", *options])
     network = getattr(cli.model, "model", None)
     if not isinstance(network, MultiTaskModel):
         raise InputError(f"{config} trains {type(cli.model).__name__}; bench domains needs a multi-task model")
-    load_weights(network, read_weights(model), model)
+    recipe, weights = read_weights(model)
+    if PRUNED in recipe:
+        apply_pruning(network, recipe[PRUNED])
+    load_weights(network, weights, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)

@@ -5,6 +5,7 @@ Format: Open Neural Network Exchange, https://onnx.ai
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import tempfile
@@ -23,6 +24,7 @@ from perception.errors import InputError, require
 from perception.export.network import ExportNetwork
 from perception.models.base import PerceptionModel
 from perception.models.lidar.base import LidarModel
+from perception.models.slimming import PRUNED
 from perception.runtime.exported_file import KEY, NO_DIGEST, POINTS, FileInfo, file_digest, seal
 
 OPSET = 20
@@ -35,10 +37,13 @@ def describe_model(model: PerceptionModel | LidarModel, size: tuple[int, int], *
     recipe = model.recipe
     if not recipe:
         raise InputError("only models made by create_model can be exported; this one has no recipe")
+    options = dict(recipe["options"])
+    if PRUNED in recipe:  # long: named by its digest
+        options[PRUNED] = hashlib.sha256(json.dumps(recipe[PRUNED], sort_keys=True).encode()).hexdigest()[:12]
     versions = {"perception": perception.__version__, "torch": torch.__version__}
     return FileInfo(
         model=recipe["name"],
-        options=json.loads(json.dumps(recipe["options"], default=str)),
+        options=json.loads(json.dumps(options, default=str)),
         label_set=model.label_set.name,
         classes=model.label_set.classes,
         detection=model.label_set.detection,

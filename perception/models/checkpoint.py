@@ -17,6 +17,7 @@ from perception.errors import InputError
 from perception.files import atomic_path, write_json
 from perception.models.base import PerceptionModel
 from perception.models.lidar.base import LidarModel
+from perception.models.slimming import PRUNED, apply_pruning
 from perception.models.zoo import ZOO, create_model
 
 WEIGHTS = "model.safetensors"
@@ -90,21 +91,24 @@ def load(spec: str | Path, device: str = "cpu") -> Any:
 
 def build(recipe: dict[str, Any], path: Path) -> Any:
     try:
-        return create_model(recipe["name"], recipe["label_set"], **recipe["options"])
+        model = create_model(recipe["name"], recipe["label_set"], **recipe["options"])
     except KeyError as error:
         raise InputError(f"model file {path} lacks {error} in its recipe") from error
+    if PRUNED in recipe:
+        apply_pruning(model, recipe[PRUNED])
+    return model
 
 
-def read_weights(spec: str | Path) -> dict[str, Tensor]:
-    """State dict of a saved folder or a checkpoint, for fine-tuning."""
+def read_weights(spec: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Recipe and state dict of a saved folder or a checkpoint, for fine-tuning; transformers' have no recipe."""
     path = Path(spec)
     if not path.exists():
         raise InputError(f"weights {path} do not exist")
     if path.is_dir() and TRANSFORMERS_KEY in _read_recipe(path):
         from perception.models.pretrained_transformers import read_checkpoint
 
-        return read_checkpoint(path).state_dict()
-    return (_read_folder if path.is_dir() else _read_checkpoint)(path)[1]
+        return {}, read_checkpoint(path).state_dict()
+    return (_read_folder if path.is_dir() else _read_checkpoint)(path)
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

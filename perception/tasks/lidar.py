@@ -80,7 +80,7 @@ class LidarSegmentation(pl.LightningModule):
         self.tta_metrics = LidarMetrics(self.model.label_set)
 
     def _initialise(self, init_from: str) -> None:
-        copied, fresh = load_matching(self.model, read_weights(init_from))
+        copied, fresh = load_matching(self.model, read_weights(init_from)[1])
         if not copied:
             raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
         console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random", markup=False)

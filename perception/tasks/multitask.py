@@ -21,12 +21,15 @@ from perception.models.backbones import freeze
 from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
 from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.multitask import MultiTaskModel
+from perception.models.slimming import PRUNED, apply_pruning, prune_channels
 from perception.models.zoo import create_model
 from perception.tasks.evaluation import EvaluationOptions, StageMetrics
 from perception.tasks.optim import parameter_groups, training_progress, warmup_cosine
 from perception.types import Batch
 
 AUTO = "auto"
+PRUNING_SIZE = (128, 192)
+"""Picture that channels are followed through the network with; which one does not matter."""
 
 
 class MultiTask(pl.LightningModule):
@@ -41,6 +44,8 @@ class MultiTask(pl.LightningModule):
         init_from: checkpoint or saved model to start from; tensors whose shape differs, such as a classifier of
             another class count, keep their random start.
         freeze: parts that do not train: ``backbone``, ``neck``, or head names.
+        prune: share of the channels of each layer that are taken out before training, by what ``init_from`` left in
+            them; see :func:`perception.models.slimming.prune_channels`. A model that is pruned already stays as it is.
         lr: peak learning rate of AdamW.
         weight_decay: of convolution and matrix weights.
         stem_lr_scale: learning rate of the backbone's first layer relative to ``lr``; between them it grows
@@ -97,6 +102,7 @@ class MultiTask(pl.LightningModule):
         semantic_loss: str = "cross_entropy",
         dice: float = 0.0,
         lovasz: float = 0.0,
+        prune: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -107,6 +113,8 @@ class MultiTask(pl.LightningModule):
         names = self.balanced
         self.freeze_names = list(freeze or [])
         self._initialise(init_from)
+        if prune and PRUNED not in self.model.recipe:
+            self._prune(prune)
         self.frozen()
         weights = dict(task_weights or {})
         known = dict.fromkeys([*HEADS, *names])
@@ -170,10 +178,19 @@ class MultiTask(pl.LightningModule):
     def _initialise(self, init_from: str | None) -> None:
         if init_from is None:
             return
-        copied, fresh = load_matching(self.model, read_weights(init_from))
+        recipe, weights = read_weights(init_from)
+        if PRUNED in recipe:
+            apply_pruning(self.model, recipe[PRUNED])
+        copied, fresh = load_matching(self.model, weights)
         if not copied:
             raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
         console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random", markup=False)
+
+    def _prune(self, share: float) -> None:
+        before = sum(value.numel() for value in self.model.parameters())
+        prune_channels(self.model, share, PRUNING_SIZE)
+        after = sum(value.numel() for value in self.model.parameters())
+        console.print(f"pruned: {before / 1e6:.2f} M parameters to {after / 1e6:.2f} M", highlight=False)
 
     def frozen(self) -> None:
         """Freeze the parts named in ``freeze``; repeated whenever training mode was switched on."""
@@ -347,6 +364,13 @@ class MultiTask(pl.LightningModule):
         recipe = checkpoint.get(RECIPE_KEY)
         if recipe is None:
             raise InputError("this checkpoint was not written by this library")
+        plain, own = (
+            {key: part for key, part in each.items() if key != PRUNED} for each in (recipe, self.model.recipe)
+        )
+        if plain == own and recipe.get(PRUNED) != self.model.recipe.get(PRUNED):
+            if PRUNED in self.model.recipe:
+                raise InputError("the checkpoint was not pruned as the config prunes; leave prune out")
+            apply_pruning(self.model, recipe[PRUNED])
         if recipe != self.model.recipe:
             raise InputError(
                 f"the checkpoint is of model {recipe['name']} ({recipe['label_set']}, {recipe['options']}), the "

@@ -81,7 +81,7 @@ class SensorFusion(MultiTask):
         return (*self.model.head_names, LIDAR_PART)
 
     def _initialise_lidar(self, init_from: str) -> None:
-        weights = read_weights(init_from)
+        weights = read_weights(init_from)[1]
         prefix = f"{LIDAR_PART}."
         if any(name.startswith(prefix) for name in weights):  # of a fusion model
             weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
