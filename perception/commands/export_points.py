@@ -70,7 +70,7 @@ def export_lidar(
 
 def _time(network: PointExportNetwork, out: Path, sweep: np.ndarray, runs: int) -> dict[str, Any]:
     """Milliseconds of one sweep, against the network with its norms folded in torch."""
-    folded = PointExportNetwork(network.model.fold(), network.postprocess).eval()
+    folded = PointExportNetwork(network.model.fold(), network.postprocess).eval()  # it searches, as the engines do
     channels_last = copy.deepcopy(folded).to(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {
         "torch": lambda: _torch(folded, sweep),

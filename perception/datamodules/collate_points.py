@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from perception.models.lidar.neighbours import nearest_neighbours
+from perception.geometry.neighbours import nearest_neighbours
 from perception.types import IGNORE_INDEX, PointBatch, PointCloud
 
 

@@ -51,18 +51,19 @@ def export_points(
         raise InputError(f"out {out} must end in {FORMATS[format]} for format {format}")
     model = model.eval().cpu()
     network = PointExportNetwork(model, postprocess).eval()
-    folded = PointExportNetwork(model.fold(), postprocess).eval()
+    folded, neighbours, voxel_m = network.without_search()
     described = describe_model(
-        model, (TRACED_POINTS, len(POINT_COLUMNS)), free_size=True, input=POINTS, postprocess=postprocess
-    )
-    example = folded.example(TRACED_POINTS)
+        model, (TRACED_POINTS, len(POINT_COLUMNS)), free_size=True, input=POINTS, postprocess=postprocess,
+        neighbours=neighbours, voxel_m=voxel_m,
+    )  # fmt: skip
+    inputs = folded.example(TRACED_POINTS, neighbours)
     with torch.no_grad():
         classes = model.label_set.classes
-        wide = PointExportNetwork(model, postprocess=False).eval()(example)[POINTS].shape[1]
+        wide = PointExportNetwork(model, postprocess=False).eval()(inputs["points"])[POINTS].shape[1]
     if wide != len(classes):
         raise InputError(f"the model has {wide} outputs, but label set {model.label_set.name} {len(classes)} classes")
     program = translate(
-        folded, {"points": example}, [POINTS], {"points": {0: torch.export.Dim.DYNAMIC}},
+        folded, inputs, [POINTS], {name: {0: torch.export.Dim.DYNAMIC} for name in inputs},
         f"{described.model} cannot be exported", _translations(),
     )  # fmt: skip
     if format == "onnx":

@@ -43,6 +43,8 @@ class FileInfo:
         scale: share of the camera's resolution whose norms it holds, for models with norms per scale.
         input: ``uint8`` (0..255) or ``float`` (0..1), RGB, ``(N, 3, H, W)``; normalisation is inside. ``lidar``:
             points ``(P, 5)``, see :data:`perception.types.POINT_COLUMNS`.
+        neighbours, voxel_m: of LiDAR files that take ``neighbours`` ``(P, neighbours + 1)`` int64 rows besides, the
+            point itself first, of points that were merged by voxels of this edge; 0 where the network takes none.
         postprocess: whether masks are class indices and boxes are decoded, instead of raw maps.
         precision: of the weights and activations, such as ``fp32`` or ``int8``.
         opset: of ONNX, or 0.
@@ -63,6 +65,8 @@ class FileInfo:
     free_size: bool
     scale: float | None = None
     input: str = "uint8"
+    neighbours: int = 0
+    voxel_m: float = 0.0
     postprocess: bool = True
     precision: str = "fp32"
     opset: int = 0

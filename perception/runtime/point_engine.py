@@ -1,4 +1,4 @@
-"""LiDAR files of ``perception export`` in ONNX Runtime or OpenVINO: needs numpy and the runtime, no torch."""
+"""LiDAR files of ``perception export`` in ONNX Runtime or OpenVINO: needs numpy, scipy and the runtime, no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from perception.errors import InputError
+from perception.geometry.neighbours import nearest_neighbours
+from perception.geometry.voxels import voxel_means
 from perception.runtime.exported_file import POINTS, open_exported
 from perception.runtime.host import cpu_name
 from perception.runtime.onnx_engine import open_session
@@ -78,15 +80,23 @@ class PointEngine:
         if not np.isfinite(points).all():
             raise InputError("points must be finite; leave out rows that are not")
         points = np.ascontiguousarray(points, dtype=np.float32)
+        count, rows = len(points), None
+        if self.described.voxel_m:
+            points, rows = voxel_means(points, self.described.voxel_m)
+        inputs = {"points": points}
+        if self.described.neighbours:
+            inputs["neighbours"] = nearest_neighbours(points, self.described.neighbours)
         try:
             if self.runtime == "onnxruntime":
-                results = self._session.run(self._names, {"points": points})
+                results = self._session.run(self._names, inputs)
             else:
-                found = self._compiled([points])
+                found = self._compiled(inputs)
                 results = [np.array(found[index]) for index in range(len(self._names))]  # the next sweep overwrites
         except Exception as error:  # the runtimes have types of their own
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self.path} does not run on {len(points)} points: {reason}") from None
+            raise InputError(f"{self.path} does not run on {count} points: {reason}") from None
+        if rows is not None:
+            results = [result[rows] for result in results]
         return dict(zip(self._names, results, strict=True))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:

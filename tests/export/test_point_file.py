@@ -79,6 +79,28 @@ def test_the_report_covers_parts_of_the_sweep_in_both_runtimes(exported: tuple[P
     assert all(record["passed"] for record in records)
 
 
+@pytest.mark.parametrize("voxel_m", [0.0, 0.5])
+def test_neighbours_and_voxels_are_found_before_a_file_that_looks_at_them(voxel_m: float, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = shuffle_norms(create_model("waffleiron_6_64", depth=3, channels=8, neighbours=5, voxel_m=voxel_m)).eval()
+    with torch.no_grad():
+        model.classifier.weight.normal_(0, 3)
+    out = tmp_path / "waffle.onnx"
+    _, described, records = export_points(model, out, [spinning_sweep(3000)])
+    assert all(record["passed"] for record in records)
+    assert (described.neighbours, described.voxel_m) == (5, voxel_m)
+    assert model.voxel_m == voxel_m, "the model is as it was"
+    for count in (5000, 3, 1, 0):
+        points = point_batch(count, seed=count).points.numpy()
+        wanted = classes_of(model, points) if count else np.zeros(0, np.uint8)
+        for runtime in ("onnxruntime", "openvino"):
+            got = PointEngine(out, runtime)(points)
+            assert got.shape == (count,)
+            assert got.dtype == np.uint8
+            assert (got == wanted).mean() >= 0.999 if count else True
+    assert len(np.unique(classes_of(model, point_batch(5000, seed=5000).points.numpy()))) > 3
+
+
 def test_a_file_of_other_weights_does_not_pass(exported: tuple[Path, list[dict[str, Any]]]) -> None:
     other = network()
     with torch.no_grad():
@@ -114,8 +136,6 @@ def test_a_real_sweep(model: Any, exported: tuple[Path, list[dict[str, Any]]]) -
 
 def test_what_is_refused(model: Any, exported: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-    with pytest.raises(InputError, match=r"waffleiron_6_64 cannot be exported: .*cKDTree"):
-        export_points(create_model("waffleiron_6_64", depth=1, channels=8), out, [])
     with pytest.raises(InputError, match="camera features"):
         export_points(network(image_channels=8), out, [])
     with pytest.raises(InputError, match=r"7 outputs, but label set .* 16 classes"):

@@ -7,11 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from perception.geometry.voxels import LIMIT
 from perception.models.lidar.scatter import scatter_mean, scatter_sum
 from perception.types import PointBatch
-
-LIMIT = 2**20
-"""Voxels on either side of the sensor that can be told apart; points farther out share the outermost."""
 
 
 def merge_voxels(batch: PointBatch, voxel_m: float) -> tuple[PointBatch, Tensor]:

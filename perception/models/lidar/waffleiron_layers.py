@@ -76,7 +76,7 @@ class NeighbourEmbedding(nn.Module):
     def forward(self, features: Tensor, neighbours: Tensor) -> Tensor:
         """Tokens ``(P, channels)`` of features ``(P, in_channels)`` and ``(P, K)`` rows, the point itself first."""
         features = self.norm(features)
-        if self.training:
+        if self.training or torch.compiler.is_exporting():  # chunks would fix the number of points
             around = self._around(features, features, neighbours)
         else:
             parts = zip(features.split(CHUNK), neighbours.split(CHUNK), strict=True)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tiny_points import needs_cuda
 
 from perception.errors import InputError
-from perception.models.lidar.neighbours import batch_neighbours, nearest_neighbours, neighbours_by_distance
+from perception.geometry.neighbours import nearest_neighbours
+from perception.models.lidar.neighbours import batch_neighbours, neighbours_by_distance
 
 CLOUDS = st.tuples(st.integers(0, 40), st.integers(0, 6), st.integers(0, 2**31), st.booleans())
 

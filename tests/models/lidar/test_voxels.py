@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from tiny_points import point_batch
 
+from perception.geometry.voxels import voxel_means
 from perception.models.lidar.voxels import merge_seen, merge_voxels
 from perception.types import PointBatch
 
@@ -36,3 +39,15 @@ def test_unseen_points_do_not_dilute_camera_features() -> None:
     features = torch.tensor([[2.0, 4.0], [0.0, 0.0], [4.0, 0.0], [0.0, 0.0]])
     merged = merge_seen(features, torch.tensor([0, 0, 0, 1]), 2)
     assert merged.tolist() == [[3.0, 2.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("voxel_m", [0.1, 0.37])
+def test_numpy_merges_as_torch_does(voxel_m: float) -> None:
+    batch = point_batch(2000, extent_m=4.0)
+    merged, rows = merge_voxels(batch, voxel_m)
+    means, own = voxel_means(batch.points.numpy(), voxel_m)
+    np.testing.assert_array_equal(own, rows.numpy())
+    np.testing.assert_allclose(means, merged.points.numpy(), atol=1e-5)
+    assert means.dtype == np.float32
+    assert len(means) < 2000
+    assert voxel_means(np.zeros((0, 5), np.float32), voxel_m)[0].shape == (0, 5)
