@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build TensorRT engines of a model on the device that will run them: jetson.sh CHECKPOINT OUT SIZE...
+# Build a TensorRT engine of a model for all sizes on the device that will run them: jetson.sh CHECKPOINT OUT SIZE...
 set -euo pipefail
 if [ $# -lt 3 ]; then
     echo "usage: $0 CHECKPOINT OUT_FOLDER HEIGHTxWIDTH..." >&2
@@ -12,6 +12,5 @@ if command -v nvpmodel > /dev/null; then
     sudo nvpmodel -q | tee "$out/power_mode.txt"
     sudo jetson_clocks
 fi
-for size in "$@"; do
-    perception export "$model" --out "$out/model_$size.engine" --format tensorrt --size "$size" --half true --timing 50
-done
+sizes=$(IFS=,; echo "$*")
+perception export "$model" --out "$out/model.engine" --format tensorrt --size "$sizes" --half true --timing 50

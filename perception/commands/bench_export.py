@@ -18,7 +18,6 @@ from perception.models.zoo import ZOO, create_model, list_models
 from perception.runtime.calibration import decode
 from perception.runtime.pictures import timing_pictures
 
-KINDS = ("multitask", "semantic", "lidar")
 SWEEP_POINTS = 20_000
 
 
@@ -28,7 +27,8 @@ def main(models: list[str] | None = None, size: str = "128x192", format: str = "
     Exit code 1 where one of them cannot be exported or differs.
 
     Args:
-        models: names from `perception models`; default all that take camera pictures or LiDAR points.
+        models: names from `perception models`; default all. Of those that join cameras and LiDAR it is the camera
+            part.
         size: HEIGHTxWIDTH that is traced; LiDAR networks get a made-up sweep.
         format: onnx, or openvino.
 
@@ -38,10 +38,10 @@ def main(models: list[str] | None = None, size: str = "128x192", format: str = "
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
     traced = parse_size(size)
-    names = models or [name for name in list_models() if ZOO[name].kind in KINDS]
+    names = models or list_models()
     for name in names:
-        if name not in ZOO or ZOO[name].kind not in KINDS:
-            raise InputError(f"{name!r} is no model of the zoo that can be exported; see perception models")
+        if name not in ZOO:
+            raise InputError(f"{name!r} is no model of the zoo; see perception models")
     pictures = [decode(jpeg) for jpeg in timing_pictures(traced, 1)]
     rows = []
     for name in names:

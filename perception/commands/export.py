@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perception.console import console
+from perception.console import console, warn
 from perception.errors import InputError
 from perception.export.accuracy import accuracy_of
-from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines
+from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines, write_model
 from perception.export.network import ExportNetwork
+from perception.export.openvino_file import export_openvino
 from perception.export.quantize import Quantised, quantise
+from perception.export.tensorrt_file import export_tensorrt
 from perception.export.timing import time_engines
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.models.base import PerceptionModel
+from perception.models.fusion import FusionModel
 from perception.models.lidar.base import LidarModel
 from perception.runtime.calibration import decode
 from perception.runtime.host import cpu_flags
@@ -59,7 +64,8 @@ def main(
             .pt2 for aoti.
         format: onnx, openvino, tensorrt, which builds for the GPU of this machine, see docs/jetson.md, or aoti: machine
             code by AOTInductor, for this machine and this version of torch.
-        size: HEIGHTxWIDTH that is traced, and the only one of a file without free size.
+        size: HEIGHTxWIDTH that is traced, and the only one of a file without free size. Several with commas between
+            them give a TensorRT engine a profile for each, with the same weights.
         free_size: one file for all sizes: true, false, or auto: where the network allows it. Attention fixes its size.
         scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
@@ -89,9 +95,10 @@ def main(
         raise InputError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
     if pictures < 1 or timing < 0:
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
-    _check_int8(int8, data, format, out, postprocess, calibration_frames, max_drop)
-    traced = parse_size(size)
-    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half, device)
+    traced, *more = (parse_size(part) for part in size.split(","))
+    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half, device, tuple(more))
+    if int8:
+        _check_int8(options, data, calibration_frames, max_drop)
     with console.status(f"loading {model}"):
         network = perception.load(model)
     report = Path(f"{out}.parity.json")
@@ -109,6 +116,8 @@ def main(
         return result | {"report": str(report)}
     if not isinstance(network, PerceptionModel):
         raise InputError(f"{model} is no model of cameras or of LiDAR alone; perception export takes those")
+    if isinstance(network, FusionModel):
+        warn("the file holds the camera part; its points need torch, or a LiDAR network of their own")
     images = _pictures(frames, pictures, traced)
     check_options(network, out, options)
     with console.status(f"exporting {model}"):
@@ -117,7 +126,7 @@ def main(
     quantised = None
     if int8 and passed:
         assert data is not None
-        quantised = _quantise(network, out, data, root, calibration_frames, max_drop)
+        quantised = _quantise(network, out, options, data, root, calibration_frames, max_drop)
         described = quantised.described
         passed = quantised.drop <= max_drop or allow_drop
     result = {
@@ -139,27 +148,26 @@ def main(
     return result
 
 
-def _check_int8(
-    int8: bool, data: Path | None, format: str, out: Path, postprocess: bool, frames: int, max_drop: float
-) -> None:
-    if not int8:
-        return
+def _check_int8(options: Options, data: Path | None, frames: int, max_drop: float) -> None:
     if data is None:
         raise InputError("--int8 true needs --data CONFIG, whose pictures calibrate it and measure what it costs")
-    if format != "onnx" or not postprocess:
-        raise InputError("--int8 true writes .onnx with decoded outputs; OpenVINO and ONNX Runtime both run it")
+    if options.format == "aoti" or not options.postprocess:
+        raise InputError("--int8 true writes onnx, openvino and tensorrt files with decoded outputs")
+    if options.half:
+        raise InputError("--half goes without --int8: what is not in 8 bits stays in single precision")
     if frames < 1 or max_drop < 0:
         raise InputError(f"calibration_frames {frames} must be at least 1 and max_drop {max_drop:g} not negative")
 
 
 def _quantise(
-    network: PerceptionModel, out: Path, data: Path, root: Path | None, frames: int, max_drop: float
+    network: PerceptionModel, out: Path, options: Options, data: Path, root: Path | None, frames: int, max_drop: float
 ) -> Quantised:
+    """Quantise the network into OUT, by way of an ONNX file; accuracy is that of OUT itself."""
     from perception.commands.lightning import parse
 
-    options = ["--config", str(data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
-    options += [] if root is None else [f"--data.init_args.root={root}"]
-    module: Any = parse(options).datamodule
+    arguments = ["--config", str(data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
+    arguments += [] if root is None else [f"--data.init_args.root={root}"]
+    module: Any = parse(arguments).datamodule
     if module.label_set.name != network.label_set.name:
         raise InputError(f"the model has label set {network.label_set.name}, {data} has {module.label_set.name}")
     module.setup("fit")
@@ -167,7 +175,24 @@ def _quantise(
     step = max(1, len(module.datasets["train"]) // frames)
     pictures = [read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(module.datasets["train"]), step)][:frames]
     batches = list(module.val_dataloader())
-    return quantise(out, out, pictures, lambda path: accuracy_of(path, network, batches), max_drop)
+    with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
+        file = Path(folder) / "float.onnx"
+        free = True if options.more_sizes else options.free_size
+        plain = replace(options, format="onnx", free_size=free, more_sizes=())
+        write_model(network, file, plain)
+        small = Path(folder) / f"{out.stem}.onnx"
+        tensorrt = options.format == "tensorrt"
+        found = quantise(
+            file, small, pictures, lambda path: accuracy_of(path, network, batches), max_drop, symmetric=tensorrt
+        )
+        if options.format == "onnx":
+            small.replace(out)
+            return found
+        if tensorrt:
+            described = export_tensorrt(small, found.described, out, options.more_sizes)
+        else:
+            described = export_openvino(small, found.described, out)
+    return replace(found, described=described, after=accuracy_of(out, network, batches))
 
 
 def _int8_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:

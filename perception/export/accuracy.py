@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from perception.export.exporting import open_engines
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.base import DENSE_HEADS, PerceptionModel
 from perception.runtime.exported_engine import ExportedEngine, input_batch, resized
-from perception.runtime.onnx_engine import OnnxEngine
 from perception.types import Batch
 
 COUNTED = ("semantic/miou", "drivable/iou", "lane/iou", "detection/map50")
 
 
 def accuracy_of(path: Path, model: PerceptionModel, batches: Iterable[Batch]) -> dict[str, float]:
-    """Measures of an ``.onnx`` file in percent: those of :data:`COUNTED` that the data have labels for.
+    """Measures of an exported file in percent: those of :data:`COUNTED` that the data have labels for.
 
     Args:
         model: that it was made from; it names heads and classes.
         batches: of one labelled picture each; masks are brought to the size of the labels.
     """
-    engine = OnnxEngine(path, "cpu", raw=True)
+    engine = next(iter(open_engines(path).values()))
     metrics = MultiTaskMetrics(model)
     for batch in batches:
         metrics.update(_decoded(engine, batch), batch)

@@ -43,6 +43,7 @@ class Options:
         input, postprocess: see :class:`ExportNetwork`.
         half: store OpenVINO's weights in half precision; run TensorRT's network in it.
         device: ``cpu`` or ``cuda``, that an AOTInductor package is compiled for.
+        more_sizes: further sizes of a TensorRT engine.
     """
 
     format: str
@@ -53,6 +54,7 @@ class Options:
     postprocess: bool = True
     half: bool = False
     device: str = "cpu"
+    more_sizes: tuple[tuple[int, int], ...] = ()
 
 
 def export_model(
@@ -79,7 +81,7 @@ def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[Ex
     if options.scale is not None:
         model.select_scale(options.scale)
     free = takes_free_size(model) if options.free_size is None else options.free_size
-    free = free and options.format not in ONE_SIZE
+    free = bool(options.more_sizes) or (free and options.format not in ONE_SIZE)
     network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess).eval()
     described = describe_model(
         model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
@@ -93,22 +95,22 @@ def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[Ex
         between = Path(folder) / f"{out.stem}.onnx"
         if options.format == "openvino":
             return network, export_openvino(between, export_onnx(network, described, between), out, options.half)
-        return network, _tensorrt(network, described, between, out, options.half)
+        return network, _tensorrt(network, described, between, out, options)
 
 
-def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, half: bool) -> FileInfo:
+def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, options: Options) -> FileInfo:
     traced = network
-    if half:
+    if options.half:
         traced = ExportNetwork(copy.deepcopy(network.model), network.input, network.postprocess, half=True).eval()
         described = replace(described, precision="fp16")
-    return export_tensorrt(between, export_onnx(traced, described, between), out)
+    return export_tensorrt(between, export_onnx(traced, described, between), out, options.more_sizes)
 
 
 def parities(
     network: ExportNetwork, described: FileInfo, out: Path, pictures: Sequence[np.ndarray]
 ) -> list[dict[str, Any]]:
     """One record for each runtime that reads the file and each size that it takes."""
-    sizes = [described.size]
+    sizes = [described.size, *described.sizes]
     if described.free_size:
         sizes += [(round(described.size[0] * tall), round(described.size[1] * wide)) for tall, wide in FREE_FACTORS]
     records = []
@@ -150,6 +152,10 @@ def check_options(model: PerceptionModel, out: Path, options: Options) -> None:
         raise InputError(f"a file of format {options.format} has one size; leave --free_size out, export one for each")
     if options.device != "cpu" and (options.format != "aoti" or options.device != "cuda"):
         raise InputError("--device is for format aoti, and cpu or cuda; TensorRT builds for the GPU it is on")
+    if options.more_sizes and options.format != "tensorrt":
+        raise InputError("several sizes are for format tensorrt; other files take one, or all where they can")
+    if options.more_sizes and not takes_free_size(model):
+        raise InputError("attention fixes the size of this network; build an engine for each size")
     if options.format == "aoti":
         if options.half:
             raise InputError(

@@ -68,6 +68,7 @@ def quantise(
     accuracy: Callable[[Path], Mapping[str, float]],
     max_drop: float = 0.5,
     reduce_range: bool | None = None,
+    symmetric: bool = False,
 ) -> Quantised:
     """Quantise a float file; layers that cost too much stay in float, the most sensitive ones first.
 
@@ -78,6 +79,7 @@ def quantise(
         accuracy: measures of a file, in percent, on other pictures.
         max_drop: points that any measure may lose before layers are given back to float.
         reduce_range: 7-bit weights; default where this CPU needs them.
+        symmetric: signed activations without zero points and float biases, which is what TensorRT takes.
 
     Raises:
         InputError: for a file with external data, or nothing to quantise.
@@ -87,11 +89,11 @@ def quantise(
     described = open_exported(file)
     if described.data:
         raise InputError(f"{file.name} keeps its weights beside it; models of this size are not quantised")
-    narrow = saturates() if reduce_range is None else reduce_range
+    narrow = saturates() and not symmetric if reduce_range is None else reduce_range
     before = dict(accuracy(file))
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as name:
         folder = Path(name)
-        work = _Work(file, folder, described, pictures, narrow)
+        work = _Work(file, folder, described, pictures, narrow, symmetric)
         kept: list[str] = []
         candidate = work.build(kept)
         after = dict(accuracy(candidate))
@@ -110,12 +112,13 @@ class _Work:
     """One float network, folded and calibrated once, from which any set of layers is quantised."""
 
     def __init__(
-        self, file: Path, folder: Path, described: FileInfo, pictures: Sequence[np.ndarray], narrow: bool
-    ) -> None:
+        self, file: Path, folder: Path, described: FileInfo, pictures: Sequence[np.ndarray], narrow: bool,
+        symmetric: bool,
+    ) -> None:  # fmt: skip
         import onnx
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        self.folder, self.described, self.narrow = folder, described, narrow
+        self.folder, self.described, self.narrow, self.symmetric = folder, described, narrow, symmetric
         self.batches = [input_batch(resized(picture, described.size), described.input) for picture in pictures]
         self.float = folder / "folded.onnx"
         with _quiet():
@@ -151,13 +154,15 @@ class _Work:
         if not layers:  # an empty list would mean all
             shutil.copyfile(self.float, out)
             return
+        signed = {"ActivationSymmetric": True, "WeightSymmetric": True, "AddQDQPairToWeight": True}
+        options = {"CalibMovingAverage": True, "QuantizeBias": not self.symmetric} | (signed if self.symmetric else {})
         with _quiet():
             quantize_static(
                 str(self.float), str(out), _Pictures(self.batches), quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(LAYERS), per_channel=True, reduce_range=self.narrow,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_quantize=list(layers),
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"CalibMovingAverage": True, "QuantizeBias": True},
+                activation_type=QuantType.QInt8 if self.symmetric else QuantType.QUInt8,
+                weight_type=QuantType.QInt8, nodes_to_quantize=list(layers),
+                calibrate_method=CalibrationMethod.MinMax, extra_options=options,
                 calibration_cache_path=str(self.folder / "ranges.json"),
             )  # fmt: skip
 

@@ -19,14 +19,21 @@ WORKSPACE = 2 << 30
 """Bytes that a layer may use while it runs."""
 
 
-def export_tensorrt(onnx_path: Path, described: FileInfo, out: Path, timing_cache: Path | None = None) -> FileInfo:
-    """Build an engine for this GPU at the one size of an ONNX file.
+def export_tensorrt(
+    onnx_path: Path,
+    described: FileInfo,
+    out: Path,
+    sizes: tuple[tuple[int, int], ...] = (),
+    timing_cache: Path | None = None,
+) -> FileInfo:
+    """Build an engine for this GPU, with a profile of its own for each size; all of them share the weights.
 
     The network is strongly typed: it runs in the precision that the ONNX file has, without TF32.
 
     Args:
-        onnx_path: of fixed size; ``described``: what it says about itself.
+        onnx_path: of fixed size, or of free size for engines of several; ``described``: what it says about itself.
         out: ``.engine`` file.
+        sizes: ``(height, width)`` besides that of the description.
         timing_cache: measured layers of earlier builds, read and written; default ``OUT.timing`` beside the file.
 
     Returns:
@@ -50,6 +57,11 @@ def export_tensorrt(onnx_path: Path, described: FileInfo, out: Path, timing_cach
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     config.clear_flag(trt.BuilderFlag.TF32)
+    if described.free_size:
+        for size in (described.size, *sizes):
+            profile = builder.create_optimization_profile()
+            profile.set_shape("image", *[(1, 3, *size)] * 3)  # least, usual and most are one: kernels for this size
+            config.add_optimization_profile(profile)
     cache_path = timing_cache or Path(f"{out}.timing")
     known = cache_path.read_bytes() if cache_path.is_file() else b""
     cache = config.create_timing_cache(known) or config.create_timing_cache(b"")  # one of another GPU is left aside
@@ -60,7 +72,9 @@ def export_tensorrt(onnx_path: Path, described: FileInfo, out: Path, timing_cach
     with atomic_path(cache_path) as part:
         part.write_bytes(bytes(config.get_timing_cache().serialize()))
     versions = described.versions | {"tensorrt": trt.__version__}
-    return write_plan(bytes(plan), replace(described, versions=versions, free_size=False, suffix=".engine"), out)
+    return write_plan(
+        bytes(plan), replace(described, versions=versions, free_size=False, sizes=sizes, suffix=".engine"), out
+    )
 
 
 def write_plan(plan: bytes, described: FileInfo, out: Path) -> FileInfo:

@@ -18,9 +18,9 @@ def voxel_means(points: np.ndarray, voxel_m: float) -> tuple[np.ndarray, np.ndar
     Shape:
         - points: ``(P, 3+)``. Returns ``(V, 3+)`` float32, and ``(P,)`` int64 of the row that each point went into.
 
-    >>> means, rows = voxel_means(np.float32([[0.2, 0, 0], [0.4, 0, 0], [1.5, 0, 0]]), 1.0)
-    >>> means[:, 0].round(2).tolist(), rows.tolist()
-    ([0.3, 1.5], [0, 0, 1])
+    >>> means, rows = voxel_means(np.float32([[0.25, 0, 0], [0.75, 0, 0], [1.5, 0, 0]]), 1.0)
+    >>> means[:, 0].tolist(), rows.tolist()
+    ([0.5, 1.5], [0, 0, 1])
     """
     cells = np.floor(points[:, :3] / np.float32(voxel_m)).clip(-LIMIT, LIMIT - 1).astype(np.int64) + LIMIT
     key = (cells[:, 0] * (2 * LIMIT) + cells[:, 1]) * (2 * LIMIT) + cells[:, 2]

@@ -88,11 +88,10 @@ class ExportedEngine(ABC):
 
     def _input(self, view: np.ndarray) -> np.ndarray:
         size = (view.shape[0], view.shape[1])
-        if size != self.described.size and not self.described.free_size:
-            height, width = self.described.size
+        if not self.described.takes(size):
+            known = " and ".join(f"{tall}x{wide}" for tall, wide in (self.described.size, *self.described.sizes))
             raise InputError(
-                f"{self.path} takes pictures of {height}x{width} alone, not {size[0]}x{size[1]}; export a file for "
-                "each size"
+                f"{self.path} takes pictures of {known} alone, not {size[0]}x{size[1]}; export a file for each size"
             )
         return input_batch(view, self.described.input)
 

@@ -39,7 +39,8 @@ class FileInfo:
         label_set, classes, detection: what the outputs mean.
         heads: which of them it has.
         size: ``(height, width)`` that was traced; ``(points, columns)`` of LiDAR files.
-        free_size: whether it takes other sizes too.
+        sizes: further sizes that it takes besides, each ``(height, width)``.
+        free_size: whether it takes all sizes.
         scale: share of the camera's resolution whose norms it holds, for models with norms per scale.
         input: ``uint8`` (0..255) or ``float`` (0..1), RGB, ``(N, 3, H, W)``; normalisation is inside. ``lidar``:
             points ``(P, 5)``, see :data:`perception.types.POINT_COLUMNS`.
@@ -63,6 +64,7 @@ class FileInfo:
     heads: tuple[str, ...]
     size: tuple[int, int]
     free_size: bool
+    sizes: tuple[tuple[int, int], ...] = ()
     scale: float | None = None
     input: str = "uint8"
     neighbours: int = 0
@@ -79,8 +81,13 @@ class FileInfo:
 
     def kind_digest(self) -> str:
         """A short name for what was exported, whatever its weights: that is what latencies depend on."""
-        kind = (self.model, self.options, self.label_set, self.free_size or self.size, self.scale, self.precision)
+        size = self.free_size or ([self.size, *self.sizes] if self.sizes else self.size)
+        kind = (self.model, self.options, self.label_set, size, self.scale, self.precision)
         return hashlib.sha256(json.dumps(kind, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether pictures of a size can be given to it."""
+        return self.free_size or size in (self.size, *self.sizes)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -99,8 +106,10 @@ class FileInfo:
                     f"{path} is of export format {values.get('format')!r}, this version reads {FORMAT}; export it again"
                 )
             known = {item.name for item in fields(cls)}
-            for name in ("classes", "detection", "heads", "size", "target"):
-                values[name] = tuple(values.get(name, ()) if name == "target" else values[name])
+            for name in ("classes", "detection", "heads", "size"):
+                values[name] = tuple(values[name])
+            values["target"] = tuple(values.get("target", ()))
+            values["sizes"] = tuple((height, width) for height, width in values.get("sizes", ()))
             return cls(**{name: value for name, value in values.items() if name in known})
         except InputError:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,28 @@ class TensorRtEngine(ExportedEngine):
             self._engine = self._runtime.deserialize_cuda_engine(read_plan(path))
             if self._engine is None:
                 raise InputError(f"{path} was built by another TensorRT or for another GPU; export it on this device")
-            self._context = self._engine.create_execution_context()
             self._stream = torch.cuda.Stream(self._device)
-            self._buffers: dict[str, Any] = {}
-            for index in range(self._engine.num_io_tensors):
-                name = self._engine.get_tensor_name(index)
-                dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype
-                shape = tuple(self._engine.get_tensor_shape(name))
-                self._buffers[name] = torch.empty(shape, dtype=dtype, device=self._device)
-                self._context.set_tensor_address(name, self._buffers[name].data_ptr())
+            sizes = (described.size, *described.sizes)
+            self._profiles = {size: self._profile(trt, number, size) for number, size in enumerate(sizes)}
+
+    def _profile(self, trt: Any, number: int, size: tuple[int, int]) -> _Profile:
+        """One size of the engine, ready to run; weights are shared by all."""
+        torch = self._torch
+        context = self._engine.create_execution_context()
+        if self._engine.num_optimization_profiles > 1:
+            context.set_optimization_profile_async(number, self._stream.cuda_stream)
+            self._stream.synchronize()
+        context.set_input_shape("image", (1, 3, *size))
+        buffers = {}
+        for index in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(index)
+            dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype
+            shape = tuple(context.get_tensor_shape(name))
+            buffers[name] = torch.empty(shape, dtype=dtype, device=self._device)
+            context.set_tensor_address(name, buffers[name].data_ptr())
         # Pinned: copies to and from them wait for nothing.
-        self._host = {name: torch.empty_like(value, device="cpu").pin_memory() for name, value in self._buffers.items()}
+        host = {name: torch.empty_like(value, device="cpu").pin_memory() for name, value in buffers.items()}
+        return _Profile(context, buffers, host)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -61,19 +73,29 @@ class TensorRtEngine(ExportedEngine):
         return facts | {"tensorrt": self._version}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
-        if image.shape != tuple(self._buffers["image"].shape):
+        profile = self._profiles.get((image.shape[2], image.shape[3]))
+        if profile is None or image.shape[0] != 1:
             raise InputError(f"{self.path} does not run at {image.shape[2]}x{image.shape[3]}")
-        self._host["image"].copy_(self._torch.from_numpy(image))
+        profile.host["image"].copy_(self._torch.from_numpy(image))
         with self._torch.cuda.stream(self._stream):
-            self._buffers["image"].copy_(self._host["image"], non_blocking=True)
-            if not self._context.execute_async_v3(self._stream.cuda_stream):
+            profile.buffers["image"].copy_(profile.host["image"], non_blocking=True)
+            if not profile.context.execute_async_v3(self._stream.cuda_stream):
                 raise InputError(f"TensorRT could not run {self.path}")
-            for name, value in self._buffers.items():
+            for name, value in profile.buffers.items():
                 if name != "image":
-                    self._host[name].copy_(value, non_blocking=True)
+                    profile.host[name].copy_(value, non_blocking=True)
         self._stream.synchronize()
         # Copied, because the next frame is written over them.
-        return {name: value.numpy().copy() for name, value in self._host.items() if name != "image"}
+        return {name: value.numpy().copy() for name, value in profile.host.items() if name != "image"}
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """What runs one size: its context, and its inputs and outputs on the GPU and pinned on the host, by name."""
+
+    context: Any
+    buffers: dict[str, Any]
+    host: dict[str, Any]
 
 
 def check_gpu(device: str = "auto") -> None:

@@ -17,6 +17,7 @@ from perception.errors import InputError
 from perception.export.exporting import Options, check_options, open_engines, parities
 from perception.export.network import ExportNetwork, takes_free_size
 from perception.export.openvino_file import export_openvino
+from perception.export.parity import box_agreement
 from perception.models.adaptive_pool import adaptive_average
 from perception.models.zoo import create_model
 from perception.runtime.onnx_engine import OnnxEngine
@@ -142,3 +143,17 @@ def test_the_example_runs_a_file_without_this_library(exported, tmp_path: Path) 
     source = example.read_text(encoding="utf-8")
     assert "import torch" not in source
     assert "import perception" not in source
+
+
+def test_slivers_of_boxes_are_compared_by_their_edges() -> None:
+    def found(*boxes: tuple[float, float, float, float]) -> dict[str, np.ndarray]:
+        count = len(boxes)
+        return {
+            "boxes": np.array([boxes]), "scores": np.full((1, count), 0.9), "labels": np.zeros((1, count), np.int64)
+        }  # fmt: skip
+
+    sliver, body = (0.0, 0.0, 150.0, 4e-5), (10.0, 10.0, 50.0, 40.0)
+    assert box_agreement(found(sliver, body), found((0.0, 0.0, 150.0, 2e-5), body)) == 1.0
+    assert box_agreement(found(sliver, body), found((0.0, 0.0, 150.0, 0.3), body)) == 0.5
+    assert box_agreement(found(body), found((10.05, 9.95, 50.0, 40.0))) == 1.0
+    assert box_agreement(found(body), found((13.0, 13.0, 50.0, 40.0))) == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,52 @@ def test_command(network: Any, camvid: Path, tmp_path: Path, capsys: pytest.Capt
     assert "in 8 bits" in capsys.readouterr().out
     assert main(base) == 2
     assert "needs --data" in capsys.readouterr().err
-    xml = [*base[:2], "--out", str(tmp_path / "m.xml"), "--format", "openvino", "--int8", "true", *data]
-    assert main(xml) == 2
-    assert "writes .onnx" in capsys.readouterr().err
+    pt2 = [*base[:2], "--out", str(tmp_path / "m.pt2"), "--format", "aoti", "--int8", "true", *data]
+    assert main(pt2) == 2
+    assert "writes onnx, openvino and tensorrt" in capsys.readouterr().err
+    assert main([*base, *data, "--half", "true"]) == 2
+    assert "--half goes without --int8" in capsys.readouterr().err
     world = CONFIG.parents[1] / "world" / "multitask_resnet18_slim_160x288.yaml"
     assert main([*base, "--data", str(world)]) == 2
+
+
+def test_as_openvino_the_accuracy_is_that_of_the_file(
+    network: Any, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(network, tmp_path / "model")
+    out = tmp_path / "model.xml"
+    arguments = ["export", str(tmp_path / "model"), "--out", str(out), "--format", "openvino", "--size", "48x64",
+                 "--pictures", "1", "--timing", "1", "--int8", "true", "--calibration_frames", "3", "--max_drop", "100",
+                 "--data", str(CONFIG), "--root", str(camvid), "--json"]  # fmt: skip
+    assert main(arguments) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)
+    assert report["files"] == ["model.xml", "model.bin"]
+    assert open_exported(out).precision == "int8"
+    assert set(report["int8"]["after"]) == {"semantic/miou"}
+    assert set(report["timing"]["engines"]) == {"torch", "torch channels_last", "openvino"}
+    text = out.read_text()
+    assert text.count('type="FakeQuantize"') >= 5
+    assert not list(tmp_path.glob(".*")), "nothing is left behind"
+
+
+def test_for_tensorrt_there_are_no_zero_points(exported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    result = quantise(exported, out, PICTURES, agreement(exported), max_drop=100.0, symmetric=True)
+    assert not result.reduce_range
+    assert result.after["same"] > 70
+    graph = onnx.load(str(out)).graph
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(nodes) > 10
+    for node in nodes:
+        zero = values[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+    made = {output: node.op_type for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            assert made[node.input[1]] == "DequantizeLinear"
+            assert len(node.input) < 3 or values[node.input[2]].dtype == np.float32, "biases stay in float"
 
 
 def test_a_drop_fails_the_command_unless_allowed(
@@ -141,7 +183,8 @@ def test_a_drop_fails_the_command_unless_allowed(
     from perception.commands import export
     from perception.export.quantize import Quantised
 
-    def spoiled(file: Path, out: Path, *rest: Any) -> Quantised:
+    def spoiled(file: Path, out: Path, *rest: Any, **options: Any) -> Quantised:
+        shutil.copyfile(file, out)
         return Quantised(open_exported(file), {"semantic/miou": 60.0}, {"semantic/miou": 58.0}, [], True)
 
     monkeypatch.setattr(export, "quantise", spoiled)

@@ -122,11 +122,36 @@ def test_what_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     options = Options("tensorrt", SIZE, free_size=True)
     with pytest.raises(InputError, match="has one size"):
         check_options(model(), tmp_path / "model.engine", options)
+    with pytest.raises(InputError, match="several sizes are for format tensorrt"):
+        check_options(model(), tmp_path / "model.onnx", Options("onnx", SIZE, more_sizes=((32, 48),)))
+    segformer = create_model("segformer_b0", "camvid")
+    with pytest.raises(InputError, match="attention fixes the size"):
+        check_options(segformer, tmp_path / "model.engine", Options("tensorrt", SIZE, more_sizes=((32, 48),)))
     with pytest.raises(InputError, match=r"must end in \.engine"):
         check_options(model(), tmp_path / "model.onnx", options)
     for device in ("cpu", "cuda:x"):
         with pytest.raises(InputError, match="runs on auto, cuda"):
             check_gpu(device)
+
+
+def test_a_file_of_several_sizes_says_which(tmp_path: Path) -> None:
+    out = tmp_path / "model.engine"
+    write_plan(b"plan", described(model(), suffix=".engine", sizes=((32, 48), (96, 128))), out)
+    info = open_exported(out)
+    assert info.sizes == ((32, 48), (96, 128))
+    assert [info.takes(size) for size in (SIZE, (32, 48), (96, 128), (32, 32))] == [True, True, True, False]
+    assert info.kind_digest() != described(model(), suffix=".engine").kind_digest()
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_a_gpu_one_engine_runs_at_all_of_its_sizes(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt")
+    out = tmp_path / "model.engine"
+    _, info, parity = export_model(model(), out, Options("tensorrt", SIZE, more_sizes=((32, 48), (96, 128))), PICTURES)
+    assert not info.free_size
+    assert [entry["size"] for entry in parity] == ["64x96", "32x48", "96x128"]
+    assert all(entry["passed"] for entry in parity)
 
 
 @pytest.mark.gpu
