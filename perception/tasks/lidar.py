@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-import perception
-from perception.console import console
 from perception.errors import InputError
 from perception.losses.lidar import PointLoss
 from perception.metrics.lidar import LidarMetrics
-from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.lidar.base import LidarModel
 from perception.models.zoo import create_model
+from perception.tasks.base import ModelTask
 from perception.tasks.optim import training_progress, warmup_cosine
 from perception.types import PointBatch
 
 TTA_TURNS = (0.0, 90.0, 180.0, 270.0)
 
 
-class LidarSegmentation(pl.LightningModule):
+class LidarSegmentation(ModelTask):
     """Trains one LiDAR network of the zoo on labelled points.
 
     Args:
@@ -67,9 +64,9 @@ class LidarSegmentation(pl.LightningModule):
         network: Any = create_model(model, label_set, **(model_options or {}))
         if not isinstance(network, LidarModel):
             raise InputError(f"{model} takes pictures; this task trains models of kind lidar")
-        self.model: LidarModel = network
+        self.model = network
         if init_from is not None:
-            self._initialise(init_from)
+            self.start_from(init_from)
         classes = len(self.model.label_set.classes)
         self.loss = PointLoss(classes, class_weights, lovasz, aux_weight, aux_lovasz, aux_boundary)
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
@@ -79,20 +76,7 @@ class LidarSegmentation(pl.LightningModule):
         self.test_metrics = LidarMetrics(self.model.label_set)
         self.tta_metrics = LidarMetrics(self.model.label_set)
 
-    def _initialise(self, init_from: str) -> None:
-        copied, fresh = load_matching(self.model, read_weights(init_from)[1])
-        if not copied:
-            raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
-        console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random", markup=False)
-
     # Training
-
-    def setup(self, stage: str) -> None:
-        labels = getattr(getattr(self.trainer, "datamodule", None), "label_set", None)
-        if labels is not None and labels.name != self.model.label_set.name:
-            raise InputError(f"the model predicts label set {self.model.label_set.name}, the data has {labels.name}")
-        if self.compile_model and stage == "fit":
-            self.model.compile()
 
     def training_step(self, batch: PointBatch, batch_index: int) -> Tensor:
         if batch.labels is None:
@@ -101,10 +85,6 @@ class LidarSegmentation(pl.LightningModule):
         loss = self.loss(outputs, batch.labels, self.model.grid_labels(batch))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=batch.clouds)
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: PointBatch, batch_idx: int) -> None:
-        if self.trainer.should_stop:  # time is up: the run ends with a validation whatever its interval
-            self.trainer.check_val_every_n_epoch = 1
 
     def configure_optimizers(self) -> Any:
         decayed = [parameter for parameter in self.model.parameters() if parameter.ndim > 1]
@@ -159,16 +139,6 @@ class LidarSegmentation(pl.LightningModule):
 
     def predict_step(self, batch: PointBatch, batch_index: int) -> dict[str, Tensor]:
         return self.evaluate(batch)
-
-    # Checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[RECIPE_KEY] = self.model.recipe
-        checkpoint["perception_version"] = perception.__version__
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint.get(RECIPE_KEY) != self.model.recipe:
-            raise InputError("the checkpoint is of another model than the config builds")
 
 
 def turned(batch: PointBatch, degrees: float, mirrored: bool = False) -> PointBatch:

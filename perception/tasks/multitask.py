@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import perception
 from perception.console import console
 from perception.errors import InputError
 from perception.losses.balance import FixedBalance, UncertaintyBalance
@@ -19,10 +17,10 @@ from perception.losses.hungarian import query_loss
 from perception.losses.segmentation import PIXEL_LOSSES, binary_dense, semantic_loss
 from perception.models.backbones import freeze
 from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
-from perception.models.checkpoint import RECIPE_KEY, load_matching, read_weights
 from perception.models.multitask import MultiTaskModel
-from perception.models.slimming import PRUNED, apply_pruning, prune_channels
+from perception.models.slimming import PRUNED, prune_channels
 from perception.models.zoo import create_model
+from perception.tasks.base import ModelTask
 from perception.tasks.evaluation import EvaluationOptions, StageMetrics
 from perception.tasks.optim import parameter_groups, training_progress, warmup_cosine
 from perception.types import Batch
@@ -32,7 +30,7 @@ PRUNING_SIZE = (128, 192)
 """Picture that channels are followed through the network with; which one does not matter."""
 
 
-class MultiTask(pl.LightningModule):
+class MultiTask(ModelTask):
     """Trains one model of the zoo on every target that its heads and the data have in common.
 
     Args:
@@ -73,6 +71,7 @@ class MultiTask(pl.LightningModule):
         InputError: for options that contradict each other or the data.
     """
 
+    model: PerceptionModel
     class_weights: Tensor | None
 
     def __init__(
@@ -109,10 +108,11 @@ class MultiTask(pl.LightningModule):
         options = dict(model_options or {})
         if heads is not None:
             options["heads"] = heads
-        self.model: PerceptionModel = create_model(model, label_set, pretrained=pretrained, **options)
+        self.model = create_model(model, label_set, pretrained=pretrained, **options)
         names = self.balanced
         self.freeze_names = list(freeze or [])
-        self._initialise(init_from)
+        if init_from is not None:
+            self.start_from(init_from)
         if prune and PRUNED not in self.model.recipe:
             self._prune(prune)
         self.frozen()
@@ -175,17 +175,6 @@ class MultiTask(pl.LightningModule):
         options = self.model.recipe["options"]
         return options.get("num_classes") or len(self.model.label_set.classes)
 
-    def _initialise(self, init_from: str | None) -> None:
-        if init_from is None:
-            return
-        recipe, weights = read_weights(init_from)
-        if PRUNED in recipe:
-            apply_pruning(self.model, recipe[PRUNED])
-        copied, fresh = load_matching(self.model, weights)
-        if not copied:
-            raise InputError(f"init_from {init_from}: no tensor fits model {self.model.recipe['name']}")
-        console.print(f"started from {init_from}: {copied} tensors copied, {len(fresh)} start at random", markup=False)
-
     def _prune(self, share: float) -> None:
         before = sum(value.numel() for value in self.model.parameters())
         prune_channels(self.model, share, PRUNING_SIZE)
@@ -203,16 +192,12 @@ class MultiTask(pl.LightningModule):
     # Training
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
-        labels = getattr(data, "label_set", None)
-        if labels is not None and labels.name != self.model.label_set.name:
-            raise InputError(f"the model predicts label set {self.model.label_set.name}, the data has {labels.name}")
         names = getattr(data, "eval_names", None)
         labelled = getattr(data, "eval_labelled", None)
         self.val_metrics.open(self.model, names, stage == "validate", labelled)
         self.test_metrics.open(self.model, names, stage == "test", labelled)
-        if self.compile_model and stage == "fit":
-            self.model.compile()
         if self.auto_weights and stage == "fit":
             self._balance_classes(data)
 
@@ -233,10 +218,6 @@ class MultiTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.frozen()
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.trainer.should_stop:  # time is up: the run ends with a validation whatever its interval
-            self.trainer.check_val_every_n_epoch = 1
 
     def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Loss of every head whose target is in the batch."""
@@ -353,30 +334,6 @@ class MultiTask(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         return self.evaluate(batch)
-
-    # Checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[RECIPE_KEY] = self.model.recipe
-        checkpoint["perception_version"] = perception.__version__
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        recipe = checkpoint.get(RECIPE_KEY)
-        if recipe is None:
-            raise InputError("this checkpoint was not written by this library")
-        plain, own = (
-            {key: part for key, part in each.items() if key != PRUNED} for each in (recipe, self.model.recipe)
-        )
-        if plain == own and recipe.get(PRUNED) != self.model.recipe.get(PRUNED):
-            if PRUNED in self.model.recipe:
-                raise InputError("the checkpoint was not pruned as the config prunes; leave prune out")
-            apply_pruning(self.model, recipe[PRUNED])
-        if recipe != self.model.recipe:
-            raise InputError(
-                f"the checkpoint is of model {recipe['name']} ({recipe['label_set']}, {recipe['options']}), the "
-                f"config builds {self.model.recipe['name']} ({self.model.recipe['label_set']}, "
-                f"{self.model.recipe['options']})"
-            )
 
 
 def thinned(targets: dict[str, Tensor | None], stride: int) -> dict[str, Tensor | None]:
