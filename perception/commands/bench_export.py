@@ -11,6 +11,7 @@ from typing import Any
 from perception.console import console
 from perception.errors import InputError
 from perception.export.exporting import FORMATS, Options, export_model
+from perception.export.fusion_file import export_fusion
 from perception.export.point_file import export_points
 from perception.geometry.size import parse_size
 from perception.geometry.sweep import spinning_sweep
@@ -27,8 +28,7 @@ def main(models: list[str] | None = None, size: str = "128x192", format: str = "
     Exit code 1 where one of them cannot be exported or differs.
 
     Args:
-        models: names from `perception models`; default all. Of those that join cameras and LiDAR it is the camera
-            part.
+        models: names from `perception models`; default all.
         size: HEIGHTxWIDTH that is traced; LiDAR networks get a made-up sweep.
         format: onnx, or openvino.
 
@@ -58,6 +58,9 @@ def _row(name: str, out: Path, options: Options, pictures: list[Any]) -> dict[st
         if ZOO[name].kind == "lidar":
             sweep = spinning_sweep(SWEEP_POINTS)
             _, described, parity = export_points(create_model(name), out, [sweep], options.format)
+        elif ZOO[name].kind == "fusion":
+            sweep = spinning_sweep(SWEEP_POINTS)
+            _, described, parity = export_fusion(create_model(name), out, options.size, sweep, options.format)
         else:
             _, described, parity = export_model(create_model(name), out, options, pictures)
     except InputError as error:

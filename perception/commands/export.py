@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from perception.console import console, warn
+from perception.console import console
 from perception.errors import InputError
 from perception.export.accuracy import accuracy_of
 from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines, write_model
@@ -43,6 +43,7 @@ def main(
     postprocess: bool = True,
     half: bool = False,
     device: str = "cpu",
+    lidar: bool = True,
     frames: str | None = None,
     pictures: int = 4,
     timing: int = 20,
@@ -72,6 +73,7 @@ def main(
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
         half: store the weights of an OpenVINO file in half precision; run a TensorRT engine in it.
         device: that an aoti package is compiled for: cpu or cuda.
+        lidar: of a model that joins cameras and LiDAR, take points beside the pictures; false exports its camera part.
         frames: compare on pictures from here instead of made-up ones; see `perception drive --source`. For LiDAR
             networks a .pcd.bin sweep, a .bin scan of SemanticKITTI or a nuScenes-format folder.
         pictures: number of pictures to compare on, at each size.
@@ -116,8 +118,18 @@ def main(
         return result | {"report": str(report)}
     if not isinstance(network, PerceptionModel):
         raise InputError(f"{model} is no model of cameras or of LiDAR alone; perception export takes those")
-    if isinstance(network, FusionModel):
-        warn("the file holds the camera part; its points need torch, or a LiDAR network of their own")
+    if isinstance(network, FusionModel) and lidar:
+        from perception.commands.export_points import export_cameras_and_lidar
+
+        result = export_cameras_and_lidar(
+            model, network, out, traced, format=format, data=None if frames is None else Path(frames),
+            camera_options={
+                "free_size": free_size != "auto", "scale": scale is not None, "input": input != "uint8",
+                "postprocess": not postprocess, "half": half, "device": device != "cpu", "int8": int8,
+            },
+        )  # fmt: skip
+        write_json(report, result | {"report": str(report)})
+        return result | {"report": str(report)}
     images = _pictures(frames, pictures, traced)
     check_options(network, out, options)
     with console.status(f"exporting {model}"):

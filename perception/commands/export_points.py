@@ -14,9 +14,11 @@ from perception.commands.bench import take_turns
 from perception.commands.lidar_sweep import open_sweep
 from perception.console import console
 from perception.errors import InputError
+from perception.export.fusion_file import export_fusion
 from perception.export.point_file import export_points, open_point_engines
 from perception.export.point_network import PointExportNetwork
 from perception.export.timing import REFERENCE, timing_record
+from perception.models.fusion import FusionModel
 from perception.models.lidar.base import LidarModel
 from perception.models.zoo import LIDAR_POINTS
 
@@ -65,6 +67,49 @@ def export_lidar(
         "parity": parity,
         "int8": None,
         "timing": _time(network, out, sweep, timing) if timing else None,
+    }
+
+
+def export_cameras_and_lidar(
+    name: str,
+    model: FusionModel,
+    out: Path,
+    size: tuple[int, int],
+    *,
+    format: str,
+    data: Path | None,
+    camera_options: Mapping[str, bool],
+) -> dict[str, Any]:
+    """Write a network that joins cameras and LiDAR, and compare the file; the report of the command.
+
+    Args:
+        name: as the user gave it.
+        data: sweep to compare on, see :func:`open_sweep`.
+        camera_options: options that files of the camera part alone have, and whether they were given.
+
+    Raises:
+        InputError: for such an option, or what :func:`export_fusion` refuses.
+    """
+    given = [option for option, used in camera_options.items() if used]
+    if given:
+        raise InputError(f"--{given[0]} is for cameras alone; --lidar false exports the camera part of {name}")
+    sweep, source = open_sweep(data, LIDAR_POINTS)
+    with console.status(f"exporting {name}"):
+        _, described, parity = export_fusion(model, out, size, sweep, format)
+    return {
+        "model": name,
+        "out": str(out),
+        "format": format,
+        "size": f"{size[0]}x{size[1]}, {len(sweep)} points",
+        "source": source,
+        "free_size": described.free_size,
+        "opset": described.opset,
+        "digest": described.digest,
+        "files": [out.name, *described.data],
+        "passed": all(entry["passed"] for entry in parity),
+        "parity": parity,
+        "int8": None,
+        "timing": None,
     }
 
 

@@ -94,24 +94,25 @@ def _miou(truth: np.ndarray, value: np.ndarray) -> float:
 def box_agreement(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], score: float = SCORE) -> float:
     """Share of boxes from a score on with a partner of the same class on the other side, both ways."""
     matched = total = 0
-    for one, other in ((wanted, got), (got, wanted)):
-        boxes, labels = _boxes_from(one, score)
-        partners, partner_labels = _boxes_from(other, 0.9 * score)  # a score may round to below the limit
-        low = np.maximum(boxes[:, None, :2], partners[None, :, :2])
-        high = np.minimum(boxes[:, None, 2:], partners[None, :, 2:])
-        overlap = (high - low).clip(0).prod(axis=2)
-        areas = [(side[:, 2:] - side[:, :2]).clip(0).prod(axis=1) for side in (boxes, partners)]
-        union = areas[0][:, None] + areas[1][None] - overlap
-        near = (np.abs(boxes[:, None] - partners[None]) <= BOX_PIXELS).all(axis=2)
-        same = (labels[:, None] == partner_labels[None]) & ((overlap >= BOX_IOU * union) | near)
-        matched += int(same.any(axis=1).sum())
-        total += len(boxes)
+    for picture in range(len(wanted["boxes"])):
+        for one, other in ((wanted, got), (got, wanted)):
+            boxes, labels = _boxes_from(one, picture, score)
+            partners, partner_labels = _boxes_from(other, picture, 0.9 * score)  # a score may round to below the limit
+            low = np.maximum(boxes[:, None, :2], partners[None, :, :2])
+            high = np.minimum(boxes[:, None, 2:], partners[None, :, 2:])
+            overlap = (high - low).clip(0).prod(axis=2)
+            areas = [(side[:, 2:] - side[:, :2]).clip(0).prod(axis=1) for side in (boxes, partners)]
+            union = areas[0][:, None] + areas[1][None] - overlap
+            near = (np.abs(boxes[:, None] - partners[None]) <= BOX_PIXELS).all(axis=2)
+            same = (labels[:, None] == partner_labels[None]) & ((overlap >= BOX_IOU * union) | near)
+            matched += int(same.any(axis=1).sum())
+            total += len(boxes)
     return matched / total if total else 1.0
 
 
-def _boxes_from(decoded: Mapping[str, np.ndarray], score: float) -> tuple[np.ndarray, np.ndarray]:
-    keep = decoded["scores"][0] >= score
-    return decoded["boxes"][0][keep].astype(np.float64), decoded["labels"][0][keep]
+def _boxes_from(decoded: Mapping[str, np.ndarray], picture: int, score: float) -> tuple[np.ndarray, np.ndarray]:
+    keep = decoded["scores"][picture] >= score
+    return decoded["boxes"][picture][keep].astype(np.float64), decoded["labels"][picture][keep]
 
 
 def _worst(values: list[dict[str, float]]) -> dict[str, float]:

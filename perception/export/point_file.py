@@ -64,7 +64,7 @@ def export_points(
         raise InputError(f"the model has {wide} outputs, but label set {model.label_set.name} {len(classes)} classes")
     program = translate(
         folded, inputs, [POINTS], {name: {0: torch.export.Dim.DYNAMIC} for name in inputs},
-        f"{described.model} cannot be exported", _translations(),
+        f"{described.model} cannot be exported", translations(),
     )  # fmt: skip
     if format == "onnx":
         described = write_program(program, folded, described, out)
@@ -110,7 +110,7 @@ def _parts(sweep: np.ndarray, seed: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(sweep[np.sort(order[:count])]) for count in counts]
 
 
-def _translations() -> dict[Any, Callable[..., Any]]:
+def translations() -> dict[Any, Callable[..., Any]]:
     """Operators that the exporter lacks, in those of ONNX."""
     import onnxscript
 

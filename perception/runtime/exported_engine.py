@@ -12,7 +12,7 @@ from PIL import Image
 
 from perception.errors import InputError
 from perception.runtime.decoded import check_picture, to_prediction
-from perception.runtime.exported_file import POINTS, FileInfo
+from perception.runtime.exported_file import FUSION, POINTS, FileInfo
 from perception.runtime.fovea import fuse
 from perception.runtime.plan import Plan
 from perception.types import Prediction
@@ -38,6 +38,8 @@ class ExportedEngine(ABC):
             raise InputError(f"score {score:g} is outside 0..1")
         if described.input == POINTS:
             raise InputError(f"{path} takes LiDAR points, not pictures; perception.runtime.point_engine runs it")
+        if described.input == FUSION:
+            raise InputError(f"{path} takes cameras and LiDAR; perception.runtime.fusion_engine runs it")
         if not described.postprocess and not raw:
             raise InputError(f"{path} gives raw maps; export it with --postprocess true to drive it")
         self.path = path

@@ -23,6 +23,8 @@ FORMAT = 1
 NO_DIGEST = "0" * 64
 POINTS = "lidar"
 """Input and head of files that take LiDAR points."""
+FUSION = "cameras and lidar"
+"""Input of files that take pictures of several cameras and LiDAR points."""
 # XML writes quotation marks as entities.
 _DIGEST = re.compile(rb"(?:\"|&quot;)digest(?:\"|&quot;): ?(?:\"|&quot;)([0-9a-f]{64})(?:\"|&quot;)")
 _BEGIN = (b'{"classes"', b"{&quot;classes&quot;")
@@ -43,7 +45,9 @@ class FileInfo:
         free_size: whether it takes all sizes.
         scale: share of the camera's resolution whose norms it holds, for models with norms per scale.
         input: ``uint8`` (0..255) or ``float`` (0..1), RGB, ``(N, 3, H, W)``; normalisation is inside. ``lidar``:
-            points ``(P, 5)``, see :data:`perception.types.POINT_COLUMNS`.
+            points ``(P, 5)``, see :data:`perception.types.POINT_COLUMNS`. ``cameras and lidar``: uint8 pictures, the
+            points, and for each the camera and the pixel that show it.
+        point_label_set: what classes of points mean, of files with pictures and points.
         neighbours, voxel_m: of LiDAR files that take ``neighbours`` ``(P, neighbours + 1)`` int64 rows besides, the
             point itself first, of points that were merged by voxels of this edge; 0 where the network takes none.
         postprocess: whether masks are class indices and boxes are decoded, instead of raw maps.
@@ -67,6 +71,7 @@ class FileInfo:
     sizes: tuple[tuple[int, int], ...] = ()
     scale: float | None = None
     input: str = "uint8"
+    point_label_set: str = ""
     neighbours: int = 0
     voxel_m: float = 0.0
     postprocess: bool = True

@@ -12,21 +12,15 @@ from perception.errors import InputError
 from perception.geometry.neighbours import nearest_neighbours
 from perception.geometry.voxels import voxel_means
 from perception.runtime.exported_file import POINTS, open_exported
-from perception.runtime.host import cpu_name
-from perception.runtime.onnx_engine import open_session
-from perception.runtime.openvino_engine import open_network
+from perception.runtime.file_runner import FileRunner
 from perception.types import POINT_COLUMNS
-
-RUNTIMES = ("onnxruntime", "openvino")
 
 
 class PointEngine:
     """A class for every point of a sweep.
 
     Args:
-        path: ``.onnx``, or ``.xml`` with its ``.bin``.
-        runtime: ``onnxruntime`` or ``openvino``; ``auto`` is the one that the file was written for.
-        device: ``auto``, ``cpu``, or ``cuda`` where this build of ONNX Runtime has it.
+        path, runtime, device: see :class:`perception.runtime.file_runner.FileRunner`.
 
     Attributes:
         labels: what the classes mean.
@@ -45,26 +39,15 @@ class PointEngine:
         path = Path(path)
         described = open_exported(path)
         if described.input != POINTS:
-            raise InputError(f"{path} takes pictures, not LiDAR points; perception drive runs it")
-        if runtime == "auto":
-            runtime = "onnxruntime" if path.suffix == ".onnx" else "openvino"
-        if runtime not in RUNTIMES or (runtime == "onnxruntime" and path.suffix != ".onnx"):
-            raise InputError(f"{path.name} does not run in {runtime!r}; use --engine openvino or a .onnx file")
-        self.path, self.described, self.runtime = path, described, runtime
+            raise InputError(f"{path} takes {described.input} input, not LiDAR points alone")
+        self._run = FileRunner(path, runtime, device)
+        self.path, self.described, self.runtime = path, described, self._run.runtime
         self.labels = described.labels(path)
-        if runtime == "onnxruntime":
-            self._session, self._device, _, _ = open_session(path, device)
-            self._names = [output.name for output in self._session.get_outputs()]
-        else:
-            network, compiled = open_network(path, device)
-            self._compiled, self._device = compiled, "cpu"
-            self._names = [output.get_any_name() for output in network.outputs]
 
     @property
     def info(self) -> dict[str, Any]:
         """What runs, on what."""
-        name = cpu_name() if self._device == "cpu" else self._device
-        return {"engine": self.runtime, "device": self._device, "device_name": name, "model": self.described.model}
+        return {**self._run.info, "model": self.described.model}
 
     def run(self, points: np.ndarray) -> Mapping[str, np.ndarray]:
         """The file's output on one sweep: ``lidar``, classes ``(P,)`` uint8, or logits ``(P, C)``.
@@ -75,31 +58,29 @@ class PointEngine:
         Raises:
             InputError: for other shapes, or rows that are not finite.
         """
-        if points.ndim != 2 or points.shape[1] != len(POINT_COLUMNS):
-            raise InputError(f"points have shape {points.shape}, not (P, {len(POINT_COLUMNS)}): {POINT_COLUMNS}")
-        if not np.isfinite(points).all():
-            raise InputError("points must be finite; leave out rows that are not")
-        points = np.ascontiguousarray(points, dtype=np.float32)
-        count, rows = len(points), None
+        points, rows = check_points(points), None
         if self.described.voxel_m:
             points, rows = voxel_means(points, self.described.voxel_m)
         inputs = {"points": points}
         if self.described.neighbours:
             inputs["neighbours"] = nearest_neighbours(points, self.described.neighbours)
-        try:
-            if self.runtime == "onnxruntime":
-                results = self._session.run(self._names, inputs)
-            else:
-                found = self._compiled(inputs)
-                results = [np.array(found[index]) for index in range(len(self._names))]  # the next sweep overwrites
-        except Exception as error:  # the runtimes have types of their own
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self.path} does not run on {count} points: {reason}") from None
-        if rows is not None:
-            results = [result[rows] for result in results]
-        return dict(zip(self._names, results, strict=True))
+        results = self._run(inputs)
+        return results if rows is None else {name: value[rows] for name, value in results.items()}
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """``(P,)`` uint8 class of each point."""
         result = self.run(points)[POINTS]
         return result if self.described.postprocess else result.argmax(1).astype(np.uint8)
+
+
+def check_points(points: np.ndarray) -> np.ndarray:
+    """Points as a file takes them.
+
+    Raises:
+        InputError: for other shapes than ``(P, 5)``, or rows that are not finite.
+    """
+    if points.ndim != 2 or points.shape[1] != len(POINT_COLUMNS):
+        raise InputError(f"points have shape {points.shape}, not (P, {len(POINT_COLUMNS)}): {POINT_COLUMNS}")
+    if not np.isfinite(points).all():
+        raise InputError("points must be finite; leave out rows that are not")
+    return np.ascontiguousarray(points, dtype=np.float32)
