@@ -54,7 +54,10 @@ def inside(root: str | Path, relative: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names that are too long or hold a zero
         raise InputError(f"path {str(relative)!r} cannot be followed: {error}") from error
     if not path.is_relative_to(root):
-        raise InputError(f"path {str(relative)!r} leads outside the data folder {root}")
+        raise InputError(
+            f"path {str(relative)!r} leads outside the data folder {root}; links out of it are not followed, "
+            "mount what lies elsewhere inside it"
+        )
     return path
 
 
