@@ -21,6 +21,7 @@ from perception.export.timing import REFERENCE, timing_record
 from perception.models.fusion import FusionModel
 from perception.models.lidar.base import LidarModel
 from perception.models.zoo import LIDAR_POINTS
+from perception.runtime.exported_file import FileInfo
 
 
 def export_lidar(
@@ -53,21 +54,8 @@ def export_lidar(
     sweep, source = open_sweep(data, LIDAR_POINTS)
     with console.status(f"exporting {name}"):
         network, described, parity = export_points(model, out, [sweep], format, postprocess)
-    return {
-        "model": name,
-        "out": str(out),
-        "format": format,
-        "size": f"{len(sweep)} points",
-        "source": source,
-        "free_size": described.free_size,
-        "opset": described.opset,
-        "digest": described.digest,
-        "files": [out.name, *described.data],
-        "passed": all(entry["passed"] for entry in parity),
-        "parity": parity,
-        "int8": None,
-        "timing": _time(network, out, sweep, timing) if timing else None,
-    }
+    timings = _time(network, out, sweep, timing) if timing else None
+    return _report(name, out, described, parity, format, f"{len(sweep)} points", source, timings)
 
 
 def export_cameras_and_lidar(
@@ -96,11 +84,24 @@ def export_cameras_and_lidar(
     sweep, source = open_sweep(data, LIDAR_POINTS)
     with console.status(f"exporting {name}"):
         _, described, parity = export_fusion(model, out, size, sweep, format)
+    return _report(name, out, described, parity, format, f"{size[0]}x{size[1]}, {len(sweep)} points", source, None)
+
+
+def _report(
+    name: str,
+    out: Path,
+    described: FileInfo,
+    parity: list[dict[str, Any]],
+    format: str,
+    size: str,
+    source: str,
+    timing: dict[str, Any] | None,
+) -> dict[str, Any]:
     return {
         "model": name,
         "out": str(out),
         "format": format,
-        "size": f"{size[0]}x{size[1]}, {len(sweep)} points",
+        "size": size,
         "source": source,
         "free_size": described.free_size,
         "opset": described.opset,
@@ -109,7 +110,7 @@ def export_cameras_and_lidar(
         "passed": all(entry["passed"] for entry in parity),
         "parity": parity,
         "int8": None,
-        "timing": None,
+        "timing": timing,
     }
 
 

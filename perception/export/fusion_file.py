@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from perception.errors import InputError
-from perception.export.exporting import FORMATS
-from perception.export.onnx_file import describe_model, translate, write_program
-from perception.export.openvino_file import export_openvino
-from perception.export.parity import agreement, passes
-from perception.export.point_file import translations
+from perception.export.onnx_file import describe_model
+from perception.export.point_program import TRACED_POINTS, check_format, parity_records, write_network
 from perception.geometry.sweep import spinning_sweep
 from perception.models.fusion import FusionModel
 from perception.models.lidar.waffleiron import WaffleIron
 from perception.runtime.exported_file import FUSION, FileInfo
-from perception.runtime.file_runner import RUNTIMES
+from perception.runtime.file_runner import runtimes_of
 from perception.runtime.fusion_engine import FusionEngine
 from perception.types import PointBatch
 
-TRACED_POINTS = 4096
 TRACED_CAMERAS = 2
 CASES = ((1, 0.1), (2, 1.0), (6, 0.5))
 """Numbers of cameras, and shares of the sweep, with which files are compared."""
@@ -91,10 +87,7 @@ def export_fusion(
         InputError: for a network that cannot be exported, or an ending that does not fit the format.
         MissingExtra: without onnx, onnxscript and the runtimes.
     """
-    if format not in ("onnx", "openvino"):
-        raise InputError(f"networks of cameras and LiDAR go to onnx and openvino, not {format}; --lidar false does")
-    if out.suffix != FORMATS[format]:
-        raise InputError(f"out {out} must end in {FORMATS[format]} for format {format}")
+    check_format(out, format, "; --lidar false exports the camera part")
     network = FusionExportNetwork(model.eval().cpu()).eval()
     traced = network.folded()
     described = describe_model(model, size, free_size=True, input=FUSION, postprocess=True)
@@ -105,42 +98,26 @@ def export_fusion(
     shapes = {name: {0: free} for name in inputs} | {"image": {0: free, 2: free, 3: free}}
     with torch.no_grad():
         outputs = list(traced(**inputs))
-    program = translate(traced, inputs, outputs, shapes, f"{described.model} cannot be exported", translations())
-    if format == "onnx":
-        described = write_program(program, traced, described, out)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
-            between = Path(folder) / f"{out.stem}.onnx"
-            described = export_openvino(between, write_program(program, traced, described, between), out)
+    described = write_network(traced, inputs, outputs, shapes, described, out)
     return network, described, fusion_parities(network, open_fusion_engines(out), sweep)
 
 
 def open_fusion_engines(out: Path) -> dict[str, FusionEngine]:
     """The file in each of its runtimes."""
-    names: Sequence[str] = RUNTIMES if out.suffix == ".onnx" else RUNTIMES[1:]
-    return {name: FusionEngine(out, runtime=name) for name in names}
+    return {name: FusionEngine(out, runtime=name) for name in runtimes_of(out)}
 
 
 def fusion_parities(
     network: FusionExportNetwork, engines: Mapping[str, FusionEngine], sweep: np.ndarray
 ) -> list[dict[str, Any]]:
     """One record for each runtime and number of cameras."""
-    records = []
+    records: list[dict[str, Any]] = []
     for cameras, share in CASES:
         height, width = next(iter(engines.values())).described.size
         points = sweep[: max(1, round(share * len(sweep)))]
         arrays = example_inputs(points, cameras, (height, width), seed=cameras)
         with torch.inference_mode():
-            found = network(**{name: torch.from_numpy(value) for name, value in arrays.items()})
-        wanted = {name: value.numpy() for name, value in found.items()}
-        for name, engine in engines.items():
-            size = f"{cameras} x {height}x{width}, {len(points)} points"
-            record: dict[str, Any] = {"engine": name, "size": size}
-            try:
-                outputs = agreement(wanted, engine.run(**arrays))
-                record |= {"passed": all(passes(figures) for figures in outputs.values()), "outputs": outputs}
-            except InputError as error:
-                record |= {"passed": False, "outputs": {}, "error": str(error)}
-            records.append(record)
+            wanted = network(**{name: torch.from_numpy(value) for name, value in arrays.items()})
+        runs = {name: partial(engine.run, **arrays) for name, engine in engines.items()}
+        records += parity_records(wanted, runs, f"{cameras} x {height}x{width}, {len(points)} points")
     return records

@@ -15,6 +15,11 @@ from perception.runtime.openvino_engine import open_network
 RUNTIMES = ("onnxruntime", "openvino")
 
 
+def runtimes_of(path: Path) -> tuple[str, ...]:
+    """Those that read a file: both for ``.onnx``, OpenVINO alone for ``.xml``."""
+    return RUNTIMES if path.suffix == ".onnx" else RUNTIMES[1:]
+
+
 class FileRunner:
     """A file that :func:`perception.runtime.exported_file.open_exported` has checked.
 
@@ -30,8 +35,8 @@ class FileRunner:
 
     def __init__(self, path: Path, runtime: str = "auto", device: str = "auto") -> None:
         if runtime == "auto":
-            runtime = "onnxruntime" if path.suffix == ".onnx" else "openvino"
-        if runtime not in RUNTIMES or (runtime == "onnxruntime" and path.suffix != ".onnx"):
+            runtime = runtimes_of(path)[0]
+        if runtime not in runtimes_of(path):
             raise InputError(f"{path.name} does not run in {runtime!r}; use --engine openvino or a .onnx file")
         self.path, self.runtime = path, runtime
         if runtime == "onnxruntime":

@@ -106,7 +106,7 @@ def test_what_is_refused(exported: tuple[Path, Any, list[dict[str, Any]]], tmp_p
         OnnxEngine(path, "cpu")
     with pytest.raises(InputError, match="not LiDAR points alone"):
         PointEngine(path)
-    with pytest.raises(InputError, match="go to onnx and openvino"):
+    with pytest.raises(InputError, match="exported to onnx and openvino, not to aoti; --lidar false"):
         export_fusion(model, tmp_path / "f.pt2", SIZE, spinning_sweep(10), "aoti")
     with pytest.raises(InputError, match=r"must end in \.onnx"):
         export_fusion(model, tmp_path / "f.xml", SIZE, spinning_sweep(10))
