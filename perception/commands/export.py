@@ -48,6 +48,7 @@ def main(
     pictures: int = 4,
     timing: int = 20,
     int8: bool = False,
+    fp8: bool = False,
     data: Path | None = None,
     root: Path | None = None,
     calibration_frames: int = 64,
@@ -80,6 +81,8 @@ def main(
         timing: timed runs of each runtime at the traced size; 0 times nothing.
         int8: quantise to 8 bits after training, with ranges from training pictures of DATA, and measure the accuracy
             before and after on its validation pictures. Sensitive layers stay in float.
+        fp8: the same with 8-bit floating-point numbers (E4M3), for TensorRT on GPUs from Ada and Hopper on; elsewhere
+            they are slower than float.
         data: config of `perception fit` whose data module supplies them.
         root: of those data; default the config's.
         calibration_frames: training pictures that the ranges come from.
@@ -99,8 +102,11 @@ def main(
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
     traced, *more = (parse_size(part) for part in size.split(","))
     options = Options(format, traced, FREE[free_size], scale, input, postprocess, half, device, tuple(more))
-    if int8:
-        _check_int8(options, data, calibration_frames, max_drop)
+    eight = int8 or fp8
+    if int8 and fp8:
+        raise InputError("--int8 and --fp8 exclude each other; write a file for each")
+    if eight:
+        _check_eight_bits(options, data, calibration_frames, max_drop)
     with console.status(f"loading {model}"):
         network = perception.load(model)
     report = Path(f"{out}.parity.json")
@@ -111,7 +117,7 @@ def main(
             model, network, out, format=format, postprocess=postprocess, data=None if frames is None else Path(frames),
             timing=timing, camera_options={
                 "size": size != SIZE, "free_size": free_size != "auto", "scale": scale is not None,
-                "input": input != "uint8", "half": half, "device": device != "cpu", "int8": int8,
+                "input": input != "uint8", "half": half, "device": device != "cpu", "int8": int8, "fp8": fp8,
             },
         )  # fmt: skip
         write_json(report, result | {"report": str(report)})
@@ -125,7 +131,7 @@ def main(
             model, network, out, traced, format=format, data=None if frames is None else Path(frames),
             camera_options={
                 "free_size": free_size != "auto", "scale": scale is not None, "input": input != "uint8",
-                "postprocess": not postprocess, "half": half, "device": device != "cpu", "int8": int8,
+                "postprocess": not postprocess, "half": half, "device": device != "cpu", "int8": int8, "fp8": fp8,
             },
         )  # fmt: skip
         write_json(report, result | {"report": str(report)})
@@ -136,9 +142,9 @@ def main(
         wrapped, described, parity = export_model(network, out, options, images)
     passed = all(entry["passed"] for entry in parity)
     quantised = None
-    if int8 and passed:
+    if eight and passed:
         assert data is not None
-        quantised = _quantise(network, out, options, data, root, calibration_frames, max_drop)
+        quantised = _quantise(network, out, options, data, root, calibration_frames, max_drop, fp8)
         described = quantised.described
         passed = quantised.drop <= max_drop or allow_drop
     result = {
@@ -152,7 +158,7 @@ def main(
         "files": [out.name, *described.data],
         "passed": passed,
         "parity": parity,
-        "int8": None if quantised is None else _int8_record(quantised, max_drop),
+        "quantised": None if quantised is None else _quantised_record(quantised, max_drop),
         "timing": _time(wrapped, out, images, traced, timing) if timing else None,
         "report": str(report),
     }
@@ -160,20 +166,21 @@ def main(
     return result
 
 
-def _check_int8(options: Options, data: Path | None, frames: int, max_drop: float) -> None:
+def _check_eight_bits(options: Options, data: Path | None, frames: int, max_drop: float) -> None:
     if data is None:
-        raise InputError("--int8 true needs --data CONFIG, whose pictures calibrate it and measure what it costs")
+        raise InputError("8 bits need --data CONFIG, whose pictures calibrate them and measure what they cost")
     if options.format == "aoti" or not options.postprocess:
-        raise InputError("--int8 true writes onnx, openvino and tensorrt files with decoded outputs")
+        raise InputError("--int8 and --fp8 write onnx, openvino and tensorrt files with decoded outputs")
     if options.half:
-        raise InputError("--half goes without --int8: what is not in 8 bits stays in single precision")
+        raise InputError("--half goes without --int8 and --fp8: what is not in 8 bits stays in single precision")
     if frames < 1 or max_drop < 0:
         raise InputError(f"calibration_frames {frames} must be at least 1 and max_drop {max_drop:g} not negative")
 
 
 def _quantise(
-    network: PerceptionModel, out: Path, options: Options, data: Path, root: Path | None, frames: int, max_drop: float
-) -> Quantised:
+    network: PerceptionModel, out: Path, options: Options, data: Path, root: Path | None, frames: int, max_drop: float,
+    float8: bool,
+) -> Quantised:  # fmt: skip
     """Quantise the network into OUT, by way of an ONNX file; accuracy is that of OUT itself."""
     from perception.commands.lightning import parse
 
@@ -195,8 +202,9 @@ def _quantise(
         small = Path(folder) / f"{out.stem}.onnx"
         tensorrt = options.format == "tensorrt"
         found = quantise(
-            file, small, pictures, lambda path: accuracy_of(path, network, batches), max_drop, symmetric=tensorrt
-        )
+            file, small, pictures, lambda path: accuracy_of(path, network, batches), max_drop, symmetric=tensorrt,
+            float8=float8,
+        )  # fmt: skip
         if options.format == "onnx":
             small.replace(out)
             return found
@@ -207,8 +215,9 @@ def _quantise(
     return replace(found, described=described, after=accuracy_of(out, network, batches))
 
 
-def _int8_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:
+def _quantised_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:
     return {
+        "precision": quantised.described.precision,
         "before": {name: round(value, 3) for name, value in quantised.before.items()},
         "after": {name: round(value, 3) for name, value in quantised.after.items()},
         "drop": round(quantised.drop, 3),
@@ -255,15 +264,16 @@ def show(result: dict[str, Any]) -> None:
     for name, entry in (result["timing"] or {}).get("engines", {}).items():
         output.print(f"{name:22} {entry['p50_ms']:7.1f} ms   {entry['speedup']:.2f}x", highlight=False)
     output.print(f"wrote {' and '.join(result['files'])}; report {result['report']}", highlight=False, soft_wrap=True)
-    if (int8 := result["int8"]) is not None:
-        for name, value in int8["before"].items():
-            output.print(f"{name}: {value:.2f} % in float, {int8['after'][name]:.2f} % in 8 bits", highlight=False)
-        output.print(
-            f"{int8['weight_bits']}-bit weights; {len(int8['kept_float'])} layers stay in float; this CPU has "
-            f"{', '.join(int8['cpu_flags']) or 'no known instruction set'}", highlight=False, soft_wrap=True,
-        )  # fmt: skip
-        if int8["drop"] > int8["max_drop"]:
-            output.print(f"[red]it loses {int8['drop']:.2f} points, more than {int8['max_drop']:g}[/red]")
+    if (quantised := result["quantised"]) is not None:
+        before, after, precision = quantised["before"], quantised["after"], quantised["precision"]
+        for name, value in before.items():
+            output.print(f"{name}: {value:.2f} % in float, {after[name]:.2f} % in {precision}", highlight=False)
+        flags = ", ".join(quantised["cpu_flags"]) or "no known instruction set"
+        bits, kept = quantised["weight_bits"], len(quantised["kept_float"])
+        text = f"{bits}-bit weights; {kept} layers stay in float; this CPU has {flags}"
+        output.print(text, highlight=False, soft_wrap=True)
+        if quantised["drop"] > quantised["max_drop"]:
+            output.print(f"[red]it loses {quantised['drop']:.2f} points, more than {quantised['max_drop']:g}[/red]")
     elif not result["passed"]:
         output.print("[red]the file does not agree with the model; do not use it[/red]")
 

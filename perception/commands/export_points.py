@@ -109,7 +109,7 @@ def _report(
         "files": [out.name, *described.data],
         "passed": all(entry["passed"] for entry in parity),
         "parity": parity,
-        "int8": None,
+        "quantised": None,
         "timing": timing,
     }
 

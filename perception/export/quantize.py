@@ -1,4 +1,4 @@
-"""Post-training static quantisation of an exported ONNX file to 8 bits, layer by layer where some do not bear it.
+"""Post-training static quantisation of an exported ONNX file to 8 bits, except for layers that do not bear it.
 
 Quantize-dequantize form, per-channel weights, ranges from calibration pictures:
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
@@ -20,9 +20,11 @@ import numpy as np
 
 from perception.console import track
 from perception.errors import InputError, require
+from perception.export.float8 import to_float8
 from perception.runtime.exported_engine import input_batch, resized
 from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, open_exported, seal
 from perception.runtime.host import cpu_flags
+from perception.runtime.onnx_engine import open_session
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimd")
@@ -69,6 +71,7 @@ def quantise(
     max_drop: float = 0.5,
     reduce_range: bool | None = None,
     symmetric: bool = False,
+    float8: bool = False,
 ) -> Quantised:
     """Quantise a float file; layers that cost too much stay in float, the most sensitive ones first.
 
@@ -80,6 +83,7 @@ def quantise(
         max_drop: points that any measure may lose before layers are given back to float.
         reduce_range: 7-bit weights; default where this CPU needs them.
         symmetric: signed activations without zero points and float biases, which is what TensorRT takes.
+        float8: floating-point numbers of 8 bits (E4M3) instead of integers; symmetric too.
 
     Raises:
         InputError: for a file with external data, or nothing to quantise.
@@ -89,11 +93,12 @@ def quantise(
     described = open_exported(file)
     if described.data:
         raise InputError(f"{file.name} keeps its weights beside it; models of this size are not quantised")
+    symmetric = symmetric or float8
     narrow = saturates() and not symmetric if reduce_range is None else reduce_range
     before = dict(accuracy(file))
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as name:
         folder = Path(name)
-        work = _Work(file, folder, described, pictures, narrow, symmetric)
+        work = _Work(file, folder, described, pictures, narrow, symmetric, float8)
         kept: list[str] = []
         candidate = work.build(kept)
         after = dict(accuracy(candidate))
@@ -113,12 +118,13 @@ class _Work:
 
     def __init__(
         self, file: Path, folder: Path, described: FileInfo, pictures: Sequence[np.ndarray], narrow: bool,
-        symmetric: bool,
+        symmetric: bool, float8: bool,
     ) -> None:  # fmt: skip
         import onnx
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        self.folder, self.described, self.narrow, self.symmetric = folder, described, narrow, symmetric
+        self.folder, self.described = folder, described
+        self.narrow, self.symmetric, self.float8 = narrow, symmetric, float8
         self.batches = [input_batch(resized(picture, described.size), described.input) for picture in pictures]
         self.float = folder / "folded.onnx"
         with _quiet():
@@ -133,7 +139,7 @@ class _Work:
 
     def build(self, kept: Sequence[str]) -> Path:
         """The file with all layers but some in 8 bits."""
-        path = self.folder / "int8.onnx"
+        path = self.folder / "quantised.onnx"
         self._quantise(path, [name for name in self.layers if name not in set(kept)])
         self._describe(path)
         return path
@@ -141,11 +147,11 @@ class _Work:
     def sensitivity(self) -> list[str]:
         """Layers by what quantising each of them alone changes in the outputs, the worst first."""
         path = self.folder / "one.onnx"
-        wanted = _outputs(self.float, self.batches[:2])
+        wanted = self._outputs(self.float)
         errors = {}
         for layer in track(self.layers, "finding sensitive layers"):
             self._quantise(path, [layer])
-            errors[layer] = _difference(wanted, _outputs(path, self.batches[:2]))
+            errors[layer] = _difference(wanted, self._outputs(path))
         return sorted(errors, key=lambda layer: -errors[layer])
 
     def _quantise(self, out: Path, layers: Sequence[str]) -> None:
@@ -165,6 +171,16 @@ class _Work:
                 calibrate_method=CalibrationMethod.MinMax, extra_options=options,
                 calibration_cache_path=str(self.folder / "ranges.json"),
             )  # fmt: skip
+        if self.float8:
+            import onnx
+
+            model = onnx.load(str(out))
+            to_float8(model)
+            onnx.save(model, str(out))
+
+    def _outputs(self, path: Path) -> list[list[np.ndarray]]:
+        session = open_session(path, "cpu", precision="fp8" if self.float8 else "int8")[0]
+        return [session.run(None, {"image": batch}) for batch in self.batches[:2]]
 
     def _describe(self, path: Path) -> None:
         import onnx
@@ -172,7 +188,7 @@ class _Work:
         model = onnx.load(str(path))
         del model.metadata_props[:]
         quantised = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-        precision = "int8" if quantised else self.described.precision
+        precision = ("fp8" if self.float8 else "int8") if quantised else self.described.precision
         described = replace(self.described, precision=precision, digest=NO_DIGEST, data={})
         entry = model.metadata_props.add()
         entry.key, entry.value = KEY, described.to_json()
@@ -189,15 +205,6 @@ class _Pictures:
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._left, None)
         return None if batch is None else {"image": batch}
-
-
-def _outputs(path: Path, batches: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return [session.run(None, {"image": batch}) for batch in batches]
 
 
 def _difference(wanted: list[list[np.ndarray]], got: list[list[np.ndarray]]) -> float:

@@ -44,6 +44,7 @@ def export_tensorrt(
         MissingExtra: without tensorrt.
     """
     check_gpu()
+    check_float8(described)
     trt: Any = require("tensorrt", "tensorrt")
     import onnx
 
@@ -75,6 +76,19 @@ def export_tensorrt(
     return write_plan(
         bytes(plan), replace(described, versions=versions, free_size=False, sizes=sizes, suffix=".engine"), out
     )
+
+
+def check_float8(described: FileInfo) -> None:
+    """
+    Raises:
+        InputError: for a network in 8-bit floating point on a GPU that does not multiply such numbers.
+    """
+    import torch
+
+    capability = torch.cuda.get_device_capability()
+    if described.precision == "fp8" and capability < (8, 9):
+        found = f"{torch.cuda.get_device_name()} has {capability[0]}.{capability[1]}"
+        raise InputError(f"8-bit floating point needs compute capability 8.9 (Ada, Hopper), {found}; use --int8 true")
 
 
 def write_plan(plan: bytes, described: FileInfo, out: Path) -> FileInfo:

@@ -42,7 +42,9 @@ class OnnxEngine(ExportedEngine):
     ) -> None:
         path = Path(path)
         described = open_exported(path)
-        self._session, self._device, self._index, self._threads = open_session(path, device, threads)
+        self._session, self._device, self._index, self._threads = open_session(
+            path, device, threads, described.precision
+        )
         super().__init__(path, described, score, raw)
         self._version = require("onnxruntime", "export").__version__
         self._input_name = self._session.get_inputs()[0].name
@@ -67,8 +69,13 @@ class OnnxEngine(ExportedEngine):
         return dict(zip(self._names, binding.copy_outputs_to_cpu(), strict=True))
 
 
-def open_session(path: Path, device: str = "auto", threads: int | None = None) -> tuple[Any, str, int, int]:
+def open_session(
+    path: Path, device: str = "auto", threads: int | None = None, precision: str = "fp32"
+) -> tuple[Any, str, int, int]:
     """A session on a file that :func:`open_exported` has checked; its device, the device's index and its threads.
+
+    Args:
+        precision: what the file says of itself.
 
     Raises:
         MissingExtra: without onnxruntime.
@@ -82,7 +89,9 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
     options.log_severity_level = 3
     provider = (PROVIDERS[kind], {"device_id": index} if kind == "cuda" else {})
     try:
-        session = ort.InferenceSession(str(path), options, providers=[provider])
+        # This rewrite drops a ReLU before 8-bit floating-point numbers too, which have a sign (ONNX Runtime 1.32).
+        without = ["ReluQuantRewrite"] if precision == "fp8" else []
+        session = ort.InferenceSession(str(path), options, providers=[provider], disabled_optimizers=without)
     except Exception as error:  # onnxruntime's own types, one for each kind of failure
         raise InputError(f"ONNX Runtime cannot open {path}: {str(error).splitlines()[0]}") from None
     return session, kind, index, options.intra_op_num_threads

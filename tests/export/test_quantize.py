@@ -14,13 +14,14 @@ from tiny_points import shuffle_norms
 
 from perception.cli import main
 from perception.errors import InputError
+from perception.export.float8 import to_float8
 from perception.export.network import ExportNetwork
 from perception.export.onnx_file import describe_model, export_onnx
 from perception.export.quantize import quantise
 from perception.models.checkpoint import save
 from perception.models.zoo import create_model
 from perception.runtime.exported_file import open_exported
-from perception.runtime.onnx_engine import OnnxEngine
+from perception.runtime.onnx_engine import OnnxEngine, open_session
 from perception.runtime.openvino_engine import OpenVinoEngine
 
 onnx = pytest.importorskip("onnx")
@@ -121,19 +122,22 @@ def test_command(network: Any, camvid: Path, tmp_path: Path, capsys: pytest.Capt
             "--int8", "true", "--calibration_frames", "3"]  # fmt: skip
     data = ["--data", str(CONFIG), "--root", str(camvid)]
     assert main([*base, *data, "--max_drop", "100", "--json"]) == 0, capsys.readouterr().err
-    report = json.loads(capsys.readouterr().out)["int8"]
+    report = json.loads(capsys.readouterr().out)["quantised"]
+    assert report["precision"] == "int8"
     assert set(report["before"]) == set(report["after"]) == {"semantic/miou"}
     assert report["weight_bits"] in (7, 8)
     assert open_exported(out).precision == "int8"
     assert main([*base, *data, "--max_drop", "100"]) == 0
-    assert "in 8 bits" in capsys.readouterr().out
+    assert "in int8" in capsys.readouterr().out
     assert main(base) == 2
-    assert "needs --data" in capsys.readouterr().err
+    assert "8 bits need --data" in capsys.readouterr().err
+    assert main([*base, *data, "--fp8", "true"]) == 2
+    assert "--int8 and --fp8 exclude" in capsys.readouterr().err
     pt2 = [*base[:2], "--out", str(tmp_path / "m.pt2"), "--format", "aoti", "--int8", "true", *data]
     assert main(pt2) == 2
-    assert "writes onnx, openvino and tensorrt" in capsys.readouterr().err
+    assert "--int8 and --fp8 write onnx, openvino and tensorrt" in capsys.readouterr().err
     assert main([*base, *data, "--half", "true"]) == 2
-    assert "--half goes without --int8" in capsys.readouterr().err
+    assert "--half goes without --int8 and --fp8" in capsys.readouterr().err
     world = CONFIG.parents[1] / "world" / "multitask_resnet18_slim_160x288.yaml"
     assert main([*base, "--data", str(world)]) == 2
 
@@ -150,7 +154,7 @@ def test_as_openvino_the_accuracy_is_that_of_the_file(
     report = json.loads(capsys.readouterr().out)
     assert report["files"] == ["model.xml", "model.bin"]
     assert open_exported(out).precision == "int8"
-    assert set(report["int8"]["after"]) == {"semantic/miou"}
+    assert set(report["quantised"]["after"]) == {"semantic/miou"}
     assert set(report["timing"]["engines"]) == {"torch", "torch channels_last", "openvino"}
     text = out.read_text()
     assert text.count('type="FakeQuantize"') >= 5
@@ -175,6 +179,68 @@ def test_for_tensorrt_there_are_no_zero_points(exported: Path, tmp_path: Path) -
         if node.op_type == "Conv":
             assert made[node.input[1]] == "DequantizeLinear"
             assert len(node.input) < 3 or values[node.input[2]].dtype == np.float32, "biases stay in float"
+
+
+def e4m3(values: np.ndarray) -> np.ndarray:
+    """Values rounded to the nearest number of 4 exponent and 3 mantissa bits, as torch has them."""
+    clipped = torch.from_numpy(values).clamp(-448, 448)
+    return clipped.to(torch.float8_e4m3fn).float().numpy()
+
+
+def test_float8_pairs_round_as_torch_does(exported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fp8.onnx"
+    result = quantise(exported, out, PICTURES, agreement(exported), max_drop=100.0, float8=True)
+    assert open_exported(out).precision == "fp8"
+    assert not result.reduce_range
+    assert result.after["same"] > 70
+    model = onnx.load(str(out))
+    held = {item.name: item for item in model.graph.initializer}
+    pairs = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(pairs) > 10
+    assert all(held[node.input[2]].data_type == onnx.TensorProto.FLOAT8E4M3FN for node in pairs)
+    weights = next(node for node in pairs if node.input[0] in held and node.op_type == "QuantizeLinear")
+    values, scale = (onnx.numpy_helper.to_array(held[name]) for name in weights.input[:2])
+    scale = scale.reshape(-1, *[1] * (values.ndim - 1))
+    assert 440 < (np.abs(values) / scale).max() < 456, "the largest weight takes the largest number"
+    back = next(node for node in pairs if node.input[0] == weights.output[0])
+    model.graph.output.append(onnx.helper.make_tensor_value_info(back.output[0], onnx.TensorProto.FLOAT, values.shape))
+    onnx.save(model, str(tmp_path / "inside.onnx"))
+    session = open_session(tmp_path / "inside.onnx", "cpu", precision="fp8")[0]
+    batch = PICTURES[0].transpose(2, 0, 1)[None].copy()
+    *_, rounded = session.run(None, {"image": batch})
+    np.testing.assert_allclose(rounded, e4m3(values / scale) * scale, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(rounded, values, rtol=1e-3)
+
+
+def test_float8_is_the_same_in_both_runtimes(exported: Path, tmp_path: Path) -> None:
+    """ONNX Runtime left to itself drops the ReLUs of such files; OpenVINO is the witness."""
+    out = tmp_path / "fp8.onnx"
+    quantise(exported, out, PICTURES, agreement(exported), max_drop=100.0, float8=True)
+    batch = PICTURES[0].transpose(2, 0, 1)[None].copy()
+    first, second = OnnxEngine(out, "cpu").run(batch), OpenVinoEngine(out, "cpu").run(batch)
+    assert (first["semantic"] == second["semantic"]).mean() > 0.98
+
+
+def test_pairs_with_zero_points_do_not_become_float8(exported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    quantise(exported, out, PICTURES, agreement(exported), max_drop=100.0)
+    with pytest.raises(ValueError, match="no zero point of symmetric"):
+        to_float8(onnx.load(str(out)))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_command_in_float8(
+    network: Any, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    save(network, tmp_path / "model")
+    out = tmp_path / {"onnx": "model.onnx", "openvino": "model.xml"}[kind]
+    arguments = ["export", str(tmp_path / "model"), "--out", str(out), "--format", kind, "--size", "48x64",
+                 "--pictures", "1", "--timing", "1", "--fp8", "true", "--calibration_frames", "3", "--max_drop", "100",
+                 "--data", str(CONFIG), "--root", str(camvid), "--json"]  # fmt: skip
+    assert main(arguments) == 0, capsys.readouterr().err
+    report = json.loads(capsys.readouterr().out)["quantised"]
+    assert report["precision"] == open_exported(out).precision == "fp8"
+    assert report["weight_bits"] == 8
 
 
 def test_a_drop_fails_the_command_unless_allowed(

@@ -15,7 +15,7 @@ from perception.errors import InputError
 from perception.export.exporting import Options, check_options, export_model
 from perception.export.network import ExportNetwork
 from perception.export.onnx_file import describe_model, export_onnx
-from perception.export.tensorrt_file import bytes_through_float, write_plan
+from perception.export.tensorrt_file import bytes_through_float, check_float8, write_plan
 from perception.models.checkpoint import save
 from perception.models.zoo import create_model
 from perception.runtime.exported_file import NO_DIGEST, open_exported
@@ -172,3 +172,17 @@ def test_on_a_gpu_an_engine_says_what_torch_says(half: bool, tmp_path: Path) -> 
     with pytest.raises(InputError, match="takes pictures of 64x96 alone"):
         engine(np.zeros((32, 32, 3), np.uint8), Plan("32x32", (32, 32)))
     assert (tmp_path / "model.engine.timing").is_file()
+
+
+@pytest.mark.parametrize(("capability", "taken"), [((8, 7), False), ((8, 9), True), ((9, 0), True), ((12, 0), True)])
+def test_float8_needs_a_gpu_that_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], taken: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Orin")
+    check_float8(described(model(), precision="int8"))
+    if taken:
+        check_float8(described(model(), precision="fp8"))
+    else:
+        with pytest.raises(InputError, match=r"needs compute capability 8\.9 \(Ada, Hopper\), Orin has 8\.7"):
+            check_float8(described(model(), precision="fp8"))
