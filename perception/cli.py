@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from perception.errors import InputError
@@ -41,6 +42,8 @@ SUBCOMMANDS = {
     ("bench", "zoo"): "whether every model trains, and its weights come back from a file",
 }
 """Commands of two words with options of their own; the module's name joins the words."""
+TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
+"""What may stand behind a switch."""
 
 
 def usage() -> str:
@@ -96,6 +99,28 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def spelled(arguments: Sequence[str], function: Callable[..., Any]) -> list[str]:
+    """Options as the parser knows them: underscores for the dashes in a name, and ``true`` behind a switch alone.
+
+    Args:
+        function: whose parameters the options are; those of type ``bool`` are switches.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    switches = {parameter.name for parameter in parameters if parameter.annotation in (bool, "bool")}
+    found: list[str] = []
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--") and len(argument) > 2:
+            name, equals, value = argument[2:].partition("=")
+            name = name.replace("-", "_")
+            found.append(f"--{name}{equals}{value}")
+            following = arguments[place + 1 : place + 2]
+            if name in switches and not equals and not (following and following[0].lower() in TRUTHS):
+                found.append("true")
+        else:
+            found.append(argument)
+    return found
+
+
 def _run(name: str, arguments: list[str]) -> int:
     """Parse by the signature of ``perception.commands.<name>.main``, print what it returns, and give the exit code that
     the command's ``exit_code`` makes of it, where it has one."""
@@ -110,7 +135,7 @@ def _run(name: str, arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     parser.add_function_arguments(command.main, as_positional=True)
     try:
-        values = vars(parser.instantiate(parser.parse_args(arguments)))
+        values = vars(parser.instantiate(parser.parse_args(spelled(arguments, command.main))))
     except ArgumentError as error:
         raise InputError(f"{one_line(error)}; see perception {name} --help") from error
     as_json = values.pop("json")

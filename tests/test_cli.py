@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from perception.cli import main
+from perception.cli import main, spelled
 from perception.commands.lightning import check_class_path, check_config_files, class_paths, root_cause
 from perception.errors import InputError
 
@@ -32,6 +32,34 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message, capsys) -> None:
     assert captured.out == ""
     (line,) = captured.err.strip().splitlines()
     assert message in line
+
+
+def a_command(source: str, *, max_drop: float = 0.5, allow_drop: bool = False, int8: bool = False) -> None:
+    """Options as commands have them."""
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ("--allow-drop --int8 x", "--allow_drop true --int8 true x"),
+        ("x --int8", "x --int8 true"),
+        ("--allow-drop false --int8=False x-y", "--allow_drop false --int8=False x-y"),
+        ("--allow_drop ON --max-drop 0.5 -1", "--allow_drop ON --max_drop 0.5 -1"),
+        ("--max-drop=a-b --no-such", "--max_drop=a-b --no_such"),
+        ("-- --int8", "-- --int8 true"),
+    ],
+)
+def test_switches_need_no_value_and_names_take_dashes(given: str, understood: str) -> None:
+    assert spelled(given.split(), a_command) == understood.split()
+
+
+def test_a_switch_alone_reaches_its_command(capsys) -> None:
+    assert (
+        main(["export", "multitask_resnet18_slim", "--out", "a.pt2", "--format", "aoti", "--int8", "--allow-drop"]) == 2
+    )
+    assert "8 bits need --data" in capsys.readouterr().err
+    assert main(["export", "multitask_resnet18_slim", "--out", "a.onnx", "--allow_drops"]) == 2
+    assert "allow_drops" in capsys.readouterr().err
 
 
 def test_debug_shows_the_traceback(capsys) -> None:
