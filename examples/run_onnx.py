@@ -4,11 +4,14 @@ python examples/run_onnx.py model.onnx picture.jpg mask.png
 """
 
 import json
+import os
 import sys
 
 import numpy as np
-import onnxruntime
 from PIL import Image
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it loads: it reports to its maker otherwise
+import onnxruntime
 
 
 def main(model: str, picture: str, out: str) -> None:

@@ -5,9 +5,13 @@ Heavy packages load when they are used, so importing this is quick.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime from 1.29 on reports sessions and errors to its maker unless this is set before it loads.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["__version__", "create_model", "list_models", "load"]
 

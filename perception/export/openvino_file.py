@@ -6,8 +6,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from perception.errors import InputError, require
+from perception.errors import InputError
 from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, file_digest, seal
+from perception.runtime.openvino_engine import load_openvino
 
 
 def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to_fp16: bool = False) -> FileInfo:
@@ -25,9 +26,9 @@ def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to
         InputError: where OpenVINO cannot convert the network.
         MissingExtra: without openvino.
     """
-    ov = require("openvino", "export")
+    ov = load_openvino()
     try:
-        network = ov.convert_model(str(onnx_path))
+        network = ov.Core().read_model(str(onnx_path))
     except RuntimeError as error:
         reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
         raise InputError(f"OpenVINO cannot convert {described.model}: {reason}") from error

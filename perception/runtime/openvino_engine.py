@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class OpenVinoEngine(ExportedEngine):
             raise InputError(f"unknown precision {precision!r}; use one of {', '.join(PRECISIONS)}")
         check_device(device)
         described = open_exported(path)
-        self._ov = require("openvino", "export")
+        self._ov = load_openvino()
         self._core = self._ov.Core()
         self._properties = properties(precision)
         self._network = read_network(self._core, path)
@@ -73,6 +74,17 @@ class OpenVinoEngine(ExportedEngine):
             raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
 
 
+def load_openvino() -> Any:
+    """The package, kept from reporting to its maker that it was imported.
+
+    Raises:
+        MissingExtra: without openvino.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it fails then
+    return require("openvino", "export")
+
+
 def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
     """A file that :func:`open_exported` has checked, and the same compiled for all sizes that it takes.
 
@@ -81,7 +93,7 @@ def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
         InputError: for a file that OpenVINO does not take, or another device than ``auto`` or ``cpu``.
     """
     check_device(device)
-    core = require("openvino", "export").Core()
+    core = load_openvino().Core()
     network = read_network(core, path)
     try:
         return network, core.compile_model(network, "CPU", properties("auto"))
