@@ -14,7 +14,7 @@ import torch
 
 from perception.errors import InputError, require
 from perception.export.aoti_file import export_aoti
-from perception.export.network import ExportNetwork, takes_free_size
+from perception.export.network import ExportNetwork, at_one_size, takes_free_size
 from perception.export.onnx_file import describe_model, export_onnx
 from perception.export.openvino_file import export_openvino
 from perception.export.parity import compare, record
@@ -86,16 +86,17 @@ def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[Ex
     described = describe_model(
         model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
     )
+    traced = network if free else at_one_size(network, options.size)
     if options.format == "onnx":
-        return network, export_onnx(network, described, out)
+        return network, export_onnx(traced, described, out)
     if options.format == "aoti":
-        return network, export_aoti(copy.deepcopy(network), described, out, options.device)
+        return network, export_aoti(copy.deepcopy(traced), described, out, options.device)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
         between = Path(folder) / f"{out.stem}.onnx"
         if options.format == "openvino":
-            return network, export_openvino(between, export_onnx(network, described, between), out, options.half)
-        return network, _tensorrt(network, described, between, out, options)
+            return network, export_openvino(between, export_onnx(traced, described, between), out, options.half)
+        return network, _tensorrt(traced, described, between, out, options)
 
 
 def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, options: Options) -> FileInfo:

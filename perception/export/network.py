@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from perception.errors import InputError
-from perception.models.base import PerceptionModel
+from perception.models.base import DENSE_HEADS, PerceptionModel
 
 INPUTS = ("uint8", "float")
+DECODED = (*DENSE_HEADS, "boxes", "scores", "labels")
+"""Outputs of files that decode; segments of single objects are for whoever takes the raw maps."""
 
 
 class ExportNetwork(nn.Module):
@@ -44,13 +47,35 @@ class ExportNetwork(nn.Module):
         outputs = self.model(pixels.half() if self.half_precision else pixels)
         if self.half_precision:
             outputs = tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, outputs)
-        return self.model.decode(outputs) if self.postprocess else raw_outputs(outputs)
+        if not self.postprocess:
+            return raw_outputs(outputs)
+        return {name: value for name, value in self.model.decode(outputs).items() if name in DECODED}
 
     def example(self, size: tuple[int, int], batch: int = 1) -> Tensor:
         """A picture batch to trace with."""
         generator = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (batch, 3, *size), generator=generator, dtype=torch.uint8)
         return pixels if self.input == "uint8" else pixels.float() / 255
+
+
+def at_one_size(network: ExportNetwork, size: tuple[int, int]) -> ExportNetwork:
+    """The network, or where it resizes position embeddings a copy that has those of pictures of one size.
+
+    Such a resize is bicubic with antialiasing, which runtimes lack: OpenVINO runs it without, and differs.
+    """
+    if not any(getattr(module, "dynamic_img_size", False) for module in network.modules()):
+        return network
+    network = copy.deepcopy(network)
+    resized: list[Any] = [module for module in network.modules() if getattr(module, "dynamic_img_size", False)]
+    seen: dict[nn.Module, tuple[int, int]] = {}
+    for module in resized:
+        module.patch_embed.register_forward_pre_hook(lambda part, inputs: seen.update({part: inputs[0].shape[-2:]}))
+    with torch.no_grad():
+        network(network.example(size))
+    for module in resized:
+        module.patch_embed._forward_pre_hooks.clear()
+        module.set_input_size(img_size=tuple(seen[module.patch_embed]))
+    return network
 
 
 def takes_free_size(model: nn.Module) -> bool:

@@ -69,7 +69,7 @@ class OpenVinoEngine(ExportedEngine):
         try:
             network = self._network.clone()
             network.reshape(list(shape))
-            return self._core.compile_model(network, "CPU", self._properties)
+            return compile_network(self._core, network, self._properties)
         except RuntimeError as error:
             raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
 
@@ -96,9 +96,23 @@ def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
     core = load_openvino().Core()
     network = read_network(core, path)
     try:
-        return network, core.compile_model(network, "CPU", properties("auto"))
+        return network, compile_network(core, network, properties("auto"))
     except RuntimeError as error:
         raise InputError(f"OpenVINO cannot run {path}: {_last_line(error)}") from None
+
+
+def compile_network(core: Any, network: Any, options: dict[str, str]) -> Any:
+    """The network for the CPU; without the merging of small layers where OpenVINO fails at that (2026.4: Mask2Former).
+
+    Raises:
+        RuntimeError: OpenVINO's, where it does not compile either way.
+    """
+    try:
+        return core.compile_model(network, "CPU", options)
+    except RuntimeError as error:
+        if "snippets" not in str(error):
+            raise
+        return core.compile_model(network, "CPU", options | {"SNIPPETS_MODE": "DISABLE"})
 
 
 def check_device(device: str) -> None:
