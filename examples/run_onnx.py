@@ -30,6 +30,8 @@ def main(model: str, picture: str, out: str) -> None:
     Image.fromarray(mask).save(out)
     for index in np.unique(mask):
         print(f"{about['classes'][index]:15} {np.mean(mask == index):6.1%}")
+    if "boxes" not in results:
+        return
     for box, score, label in zip(results["boxes"][0], results["scores"][0], results["labels"][0], strict=True):
         if score >= 0.3:
             print(f"{about['detection'][label]:15} {score:.2f}  {np.round(box).astype(int).tolist()}")

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from perception.errors import InputError
-from perception.export.exporting import Options, check_options, open_engines, parities
+from perception.export.exporting import Options, check_options, open_engines, parities, write_model
 from perception.export.network import ExportNetwork, takes_free_size
 from perception.export.openvino_file import export_openvino
 from perception.export.parity import box_agreement
@@ -130,13 +130,18 @@ def test_norms_per_scale_need_a_scale() -> None:
     check_options(model, Path("m.onnx"), Options("onnx", (64, 96), scale=0.5))
 
 
-def test_the_example_runs_a_file_without_this_library(exported, tmp_path: Path) -> None:
+@pytest.mark.parametrize("boxes", [True, False])
+def test_the_example_runs_a_file_without_this_library(exported, tmp_path: Path, boxes: bool) -> None:
+    model = exported.path
+    if not boxes:
+        model = tmp_path / "unet.onnx"
+        write_model(create_model("unet", "camvid", width=4, depth=1), model, Options("onnx", (32, 48)))
     picture = tmp_path / "picture.png"
     Image.fromarray(exported.pictures[0]).save(picture)
     example = Path(__file__).parents[2] / "examples" / "run_onnx.py"
     mask = tmp_path / "mask.png"
     result = subprocess.run(
-        [sys.executable, str(example), str(exported.path), str(picture), str(mask)],
+        [sys.executable, str(example), str(model), str(picture), str(mask)],
         capture_output=True, text=True, timeout=120, cwd=tmp_path, check=True,
     )  # fmt: skip
     assert "%" in result.stdout
