@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+# Tests import OpenVINO and ONNX Runtime before the library does, which keeps both from reporting to their makers.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # tools/test draws the same examples every time; plain pytest explores new ones.
 settings.register_profile("repeatable", derandomize=True)

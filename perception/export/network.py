@@ -63,19 +63,30 @@ def at_one_size(network: ExportNetwork, size: tuple[int, int]) -> ExportNetwork:
 
     Such a resize is bicubic with antialiasing, which runtimes lack: OpenVINO runs it without, and differs.
     """
-    if not any(getattr(module, "dynamic_img_size", False) for module in network.modules()):
+    if not _resizing(network):
         return network
     network = copy.deepcopy(network)
-    resized: list[Any] = [module for module in network.modules() if getattr(module, "dynamic_img_size", False)]
     seen: dict[nn.Module, tuple[int, int]] = {}
-    for module in resized:
+    hooks = [
         module.patch_embed.register_forward_pre_hook(lambda part, inputs: seen.update({part: inputs[0].shape[-2:]}))
+        for module in _resizing(network)
+    ]
     with torch.no_grad():
         network(network.example(size))
-    for module in resized:
-        module.patch_embed._forward_pre_hooks.clear()
+    for hook in hooks:
+        hook.remove()
+    for module in _resizing(network):
         module.set_input_size(img_size=tuple(seen[module.patch_embed]))
     return network
+
+
+def _resizing(network: nn.Module) -> list[Any]:
+    """Vision transformers of timm that take any size."""
+    return [
+        module
+        for module in network.modules()
+        if getattr(module, "dynamic_img_size", False) and hasattr(module, "set_input_size")
+    ]
 
 
 def takes_free_size(model: nn.Module) -> bool:
