@@ -110,32 +110,29 @@ def main(
     with console.status(f"loading {model}"):
         network = perception.load(model)
     report = Path(f"{out}.parity.json")
-    if isinstance(network, LidarModel):
-        from perception.commands.export_points import export_lidar
+    if isinstance(network, LidarModel) or (isinstance(network, FusionModel) and lidar):
+        from perception.commands.export_points import export_cameras_and_lidar, export_lidar
 
-        result = export_lidar(
-            model, network, out, format=format, postprocess=postprocess, data=None if frames is None else Path(frames),
-            timing=timing, camera_options={
-                "size": size != SIZE, "free_size": free_size != "auto", "scale": scale is not None,
-                "input": input != "uint8", "half": half, "device": device != "cpu", "int8": int8, "fp8": fp8,
-            },
-        )  # fmt: skip
-        write_json(report, result | {"report": str(report)})
-        return result | {"report": str(report)}
+        sweep = None if frames is None else Path(frames)
+        for_cameras = {
+            "free_size": free_size != "auto", "scale": scale is not None, "input": input != "uint8", "half": half,
+            "device": device != "cpu", "int8": int8, "fp8": fp8,
+        }  # fmt: skip
+        if isinstance(network, LidarModel):
+            result = export_lidar(
+                model, network, out, format=format, postprocess=postprocess, data=sweep, timing=timing,
+                camera_options={"size": size != SIZE, **for_cameras},
+            )  # fmt: skip
+        else:
+            result = export_cameras_and_lidar(
+                model, network, out, traced, format=format, data=sweep,
+                camera_options={**for_cameras, "postprocess": not postprocess},
+            )  # fmt: skip
+        result["report"] = str(report)
+        write_json(report, result)
+        return result
     if not isinstance(network, PerceptionModel):
         raise InputError(f"{model} is no model of cameras or of LiDAR alone; perception export takes those")
-    if isinstance(network, FusionModel) and lidar:
-        from perception.commands.export_points import export_cameras_and_lidar
-
-        result = export_cameras_and_lidar(
-            model, network, out, traced, format=format, data=None if frames is None else Path(frames),
-            camera_options={
-                "free_size": free_size != "auto", "scale": scale is not None, "input": input != "uint8",
-                "postprocess": not postprocess, "half": half, "device": device != "cpu", "int8": int8, "fp8": fp8,
-            },
-        )  # fmt: skip
-        write_json(report, result | {"report": str(report)})
-        return result | {"report": str(report)}
     images = _pictures(frames, pictures, traced)
     check_options(network, out, options)
     with console.status(f"exporting {model}"):
@@ -195,10 +192,11 @@ def _quantise(
     pictures = [read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(module.datasets["train"]), step)][:frames]
     batches = list(module.val_dataloader())
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
-        file = Path(folder) / "float.onnx"
-        free = True if options.more_sizes else options.free_size
-        plain = replace(options, format="onnx", free_size=free, more_sizes=())
-        write_model(network, file, plain)
+        file = out  # as it was just compared
+        if options.format != "onnx":
+            file = Path(folder) / "float.onnx"
+            free = True if options.more_sizes else options.free_size
+            write_model(network, file, replace(options, format="onnx", free_size=free, more_sizes=()))
         small = Path(folder) / f"{out.stem}.onnx"
         tensorrt = options.format == "tensorrt"
         found = quantise(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from perception.errors import InputError
+from perception.runtime.exported_file import open_exported
 from perception.runtime.host import cpu_name
 from perception.runtime.onnx_engine import open_session
 from perception.runtime.openvino_engine import open_network
@@ -21,40 +23,54 @@ def runtimes_of(path: Path) -> tuple[str, ...]:
 
 
 class FileRunner:
-    """A file that :func:`perception.runtime.exported_file.open_exported` has checked.
+    """Engines of files that take more than one picture.
 
     Args:
         path: ``.onnx``, or ``.xml`` with its ``.bin``.
         runtime: ``onnxruntime`` or ``openvino``; ``auto`` is the one that the file was written for.
         device: ``auto``, ``cpu``, or ``cuda`` where this build of ONNX Runtime has it.
 
+    Attributes:
+        input, instead: what files of the kind take, and what an error says of others.
+        labels: what the classes mean.
+
     Raises:
         MissingExtra: without the runtime.
-        InputError: for a device or runtime that does not run it.
+        InputError: for a file that is damaged, not of this library or of another kind, or a device or runtime that does
+            not run it.
     """
 
-    def __init__(self, path: Path, runtime: str = "auto", device: str = "auto") -> None:
+    input: ClassVar[str]
+    instead: ClassVar[str]
+
+    def __init__(self, path: str | Path, runtime: str = "auto", device: str = "auto") -> None:
+        path = Path(path)
+        described = open_exported(path)
+        if described.input != self.input:
+            raise InputError(f"{path} takes {described.input} {self.instead}")
         if runtime == "auto":
             runtime = runtimes_of(path)[0]
         if runtime not in runtimes_of(path):
             raise InputError(f"{path.name} does not run in {runtime!r}; use --engine openvino or a .onnx file")
-        self.path, self.runtime = path, runtime
+        self.path, self.described, self.runtime = path, described, runtime
+        self.labels = described.labels(path)
         if runtime == "onnxruntime":
-            self._session, self.device, _, _ = open_session(path, device)
+            self._session, self._device, _, _ = open_session(path, device)
             self._names = [output.name for output in self._session.get_outputs()]
         else:
             network, self._compiled = open_network(path, device)
-            self.device = "cpu"
+            self._device = "cpu"
             self._names = [output.get_any_name() for output in network.outputs]
 
     @property
     def info(self) -> dict[str, str]:
         """What runs, on what."""
-        name = cpu_name() if self.device == "cpu" else self.device
-        return {"engine": self.runtime, "device": self.device, "device_name": name}
+        name = cpu_name() if self._device == "cpu" else self._device
+        return {"engine": self.runtime, "device": self._device, "device_name": name, "model": self.described.model}
 
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """
+    def _outputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The file's outputs by name.
+
         Raises:
             InputError: for inputs that the runtime does not take.
         """

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from perception.errors import InputError
 from perception.runtime.exported_engine import resized
-from perception.runtime.exported_file import FUSION, open_exported
+from perception.runtime.exported_file import FUSION
 from perception.runtime.file_runner import FileRunner
 from perception.runtime.point_engine import check_points
-from perception.taxonomy import get_label_set
+from perception.taxonomy import LabelSet, get_label_set
 
 
-class FusionEngine:
+class FusionEngine(FileRunner):
     """Masks and boxes of every camera, and a class for every point of the sweep.
 
-    Args:
-        path, runtime, device: see :class:`perception.runtime.file_runner.FileRunner`.
-
-    Attributes:
-        labels, point_labels: what the classes of the cameras and of the points mean.
-
-    Raises:
-        MissingExtra: without the runtime.
-        InputError: for a file that is damaged, not of this library or of another kind, or a device or runtime that does
-            not run it.
+    See :class:`FileRunner` for arguments and errors; ``labels`` are those of the cameras.
     """
 
-    def __init__(self, path: str | Path, runtime: str = "auto", device: str = "auto") -> None:
-        path = Path(path)
-        described = open_exported(path)
-        if described.input != FUSION:
-            raise InputError(f"{path} takes {described.input} input alone, not cameras and LiDAR together")
-        self._run = FileRunner(path, runtime, device)
-        self.path, self.described, self.runtime = path, described, self._run.runtime
-        self.labels = described.labels(path)
-        self.point_labels = get_label_set(described.point_label_set)
+    input = FUSION
+    instead = "input alone, not cameras and LiDAR together"
 
     @property
-    def info(self) -> dict[str, Any]:
-        """What runs, on what."""
-        return {**self._run.info, "model": self.described.model}
+    def point_labels(self) -> LabelSet:
+        """What the classes of the points mean."""
+        return get_label_set(self.described.point_label_set)
 
     def __call__(
         self, pictures: list[np.ndarray], points: np.ndarray, camera: np.ndarray, pixel: np.ndarray
@@ -81,4 +62,4 @@ class FusionEngine:
     ) -> dict[str, np.ndarray]:
         """As a call, of ``(N, 3, H, W)`` uint8 pictures and pixels at their size."""
         inputs = {"image": image, "points": check_points(points)}
-        return self._run(inputs | {"camera": camera.astype(np.int64), "pixel": pixel.astype(np.float32)})
+        return self._outputs(inputs | {"camera": camera.astype(np.int64), "pixel": pixel.astype(np.float32)})

@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from perception.errors import InputError
 from perception.geometry.neighbours import nearest_neighbours
 from perception.geometry.voxels import voxel_means
-from perception.runtime.exported_file import POINTS, open_exported
+from perception.runtime.exported_file import POINTS
 from perception.runtime.file_runner import FileRunner
 from perception.types import POINT_COLUMNS
 
 
-class PointEngine:
-    """A class for every point of a sweep.
-
-    Args:
-        path, runtime, device: see :class:`perception.runtime.file_runner.FileRunner`.
-
-    Attributes:
-        labels: what the classes mean.
-
-    Raises:
-        MissingExtra: without the runtime.
-        InputError: for a file that is damaged, not of this library or not of a LiDAR network, or a device or runtime
-            that does not run it.
+class PointEngine(FileRunner):
+    """A class for every point of a sweep; see :class:`FileRunner` for arguments and errors.
 
     Example:
         >>> engine = PointEngine("frnet.onnx")  # doctest: +SKIP
         >>> engine(points)  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, runtime: str = "auto", device: str = "auto") -> None:
-        path = Path(path)
-        described = open_exported(path)
-        if described.input != POINTS:
-            raise InputError(f"{path} takes {described.input} input, not LiDAR points alone")
-        self._run = FileRunner(path, runtime, device)
-        self.path, self.described, self.runtime = path, described, self._run.runtime
-        self.labels = described.labels(path)
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What runs, on what."""
-        return {**self._run.info, "model": self.described.model}
+    input = POINTS
+    instead = "input, not LiDAR points alone"
 
     def run(self, points: np.ndarray) -> Mapping[str, np.ndarray]:
         """The file's output on one sweep: ``lidar``, classes ``(P,)`` uint8, or logits ``(P, C)``.
@@ -64,7 +40,7 @@ class PointEngine:
         inputs = {"points": points}
         if self.described.neighbours:
             inputs["neighbours"] = nearest_neighbours(points, self.described.neighbours)
-        results = self._run(inputs)
+        results = self._outputs(inputs)
         return results if rows is None else {name: value[rows] for name, value in results.items()}
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
