@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from perception.commands.stream_drives import Drive, open_drives, with_stride, with_trace
+from perception.commands.stream_drives import AS_RECORDED, Drive, open_drives, with_stride, with_trace
 from perception.commands.stream_evaluation import Evaluation
 from perception.commands.stream_predictions import Predictor, cache_folder
-from perception.commands.stream_report import compare, curve_record, policy_row, show, write_page
+from perception.commands.stream_report import compare, curve_record, policy_row, show, trace_records, write_page
 from perception.commands.stream_scores import supported_mps
 from perception.console import console, progress_bar, warn
 from perception.errors import InputError
@@ -92,8 +92,9 @@ def main(
         latency_ms: instead of a table, the latency of each plan: numbers in the order of the plans, or NAME=MS,
             joined by commas. Without either the plans are timed here, back to back.
         timing_frames: frames of each plan that are timed here.
-        trace: pose (as recorded), or a kind of speed trace: urban, rural, motorway, stop_and_go, emergency. With a
-            trace the frame shown is the one taken where the vehicle would be, so frames are skipped or repeated.
+        trace: pose (as recorded), or a kind of speed trace: urban, rural, motorway, stop_and_go, emergency; several
+            joined by commas, or all of these: every drive is then driven once at each. With a trace the frame shown
+            is the one taken where the vehicle would be, so frames are skipped or repeated.
         stride: use every n-th frame at the camera's rate, so that the vehicle seems n times as fast.
         recorded_speed: what CamVid, which has no poses, is taken to be recorded at.
         split: of the data; all for every scene of a nuScenes-format folder.
@@ -131,7 +132,8 @@ def main(
             raise InputError(f"{name} {value:g} is outside 0..1")
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; use {' or '.join(MODES)}")
-    _check(trace, stride, timing_frames, settle_s, resamples, max_drives, max_frames, latencies, latency_ms)
+    traces = _parse_traces(trace)
+    _check(traces, stride, timing_frames, settle_s, resamples, max_drives, max_frames, latencies, latency_ms)
     recorded = parse_speed(recorded_speed)
     if not isinstance(recorded, ConstantSpeed):
         raise InputError(f"recorded_speed {recorded_speed!r} must be a number, such as 30km/h")
@@ -141,7 +143,9 @@ def main(
 
     def drives_of(root: Path, of_split: str) -> list[Drive]:
         found = open_drives(root, engine.labels, of_split, camera, version, recorded.speed_mps)[:max_drives]
-        shaped = [_shaped(drive, trace, stride, max_frames, seed + i) for i, drive in enumerate(found)]
+        shaped = [
+            _shaped(drive, kind, stride, max_frames, seed + i) for i, drive in enumerate(found) for kind in traces
+        ]
         return [drive for drive in shaped if len(drive) > 1 and drive.times_s[-1] - drive.times_s[0] >= settle_s]
 
     drives = drives_of(data, split)
@@ -194,7 +198,8 @@ def main(
     best = max(merits, key=merits.__getitem__)
     rung = max((FixedPolicy(plan).name for plan in plans if plan.fovea is None), key=merits.__getitem__)
     comparisons = [
-        {"kind": row["kind"]} | compare((row, results[name][1]), (rows[other], results[other][1]), resamples, seed)
+        {"kind": row["kind"]}
+        | compare((row, results[name][1]), (rows[other], results[other][1]), drives, resamples, seed)
         for other in dict.fromkeys((best, rung))
         for name, row in rows.items()
         if row["kind"] != "fixed"
@@ -220,6 +225,7 @@ def main(
         "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,
         "policies": list(rows.values()),
         "comparisons": comparisons,
+        "traces": trace_records(results, drives, best, resamples, seed) if len(traces) > 1 else [],
         "machine": engine.info,
         "files": [],
     }
@@ -244,8 +250,8 @@ def _native(drives: Sequence[Drive]) -> tuple[int, int]:
 
 
 def _shaped(drive: Drive, trace: str, stride: int, max_frames: int | None, seed: int) -> Drive:
-    if trace != "pose":
-        drive = with_trace(drive, make_trace(trace, seed, drive.times_s[-1] * 4 + 60))
+    if trace != AS_RECORDED:
+        drive = replace(with_trace(drive, make_trace(trace, seed, drive.times_s[-1] * 4 + 60)), trace=trace)
     elif stride > 1:
         drive = with_stride(drive, stride)
     if max_frames is not None and len(drive) > max_frames:
@@ -253,13 +259,22 @@ def _shaped(drive: Drive, trace: str, stride: int, max_frames: int | None, seed:
     return drive
 
 
+def _parse_traces(text: str) -> tuple[str, ...]:
+    """Kinds of speed traces, ``pose`` among them."""
+    traces = tuple(KINDS) if text == "all" else tuple(part.strip() for part in text.strip("[] ").split(","))
+    for trace in traces:
+        if trace not in (AS_RECORDED, *KINDS):
+            raise InputError(f"unknown trace {trace!r}; use {AS_RECORDED}, all, or some of {', '.join(KINDS)}")
+    if len(set(traces)) != len(traces):
+        raise InputError(f"trace {text!r} names a kind twice")
+    return traces
+
+
 def _check(
-    trace: str, stride: int, timing_frames: int, settle_s: float, resamples: int, max_drives: int | None,
+    traces: Sequence[str], stride: int, timing_frames: int, settle_s: float, resamples: int, max_drives: int | None,
     max_frames: int | None, latencies: Path | None, latency_ms: str | None,
 ) -> None:  # fmt: skip
-    if trace != "pose" and trace not in KINDS:
-        raise InputError(f"unknown trace {trace!r}; use pose or one of {', '.join(KINDS)}")
-    if trace != "pose" and stride != 1:
+    if traces != (AS_RECORDED,) and stride != 1:
         raise InputError("give --trace or --stride, not both: with a trace the stride follows the speed")
     if latencies is not None and latency_ms is not None:
         raise InputError("give --latencies or --latency_ms, not both")
@@ -360,6 +375,7 @@ def _drive_record(drive: Drive) -> dict[str, Any]:
     speeds = [speed for speed in drive.speeds_mps if speed is not None]
     return {
         "name": drive.name,
+        "trace": drive.trace,
         "frames": len(drive),
         "seconds": round(drive.times_s[-1] - drive.times_s[0], 3),
         "mean_kmh": round(float(np.mean(speeds)) * 3.6, 1) if speeds else None,

@@ -23,6 +23,7 @@ CAMVID_HZ = 30.0
 """Rate of the frame numbers in CamVid's file names; its labels are on every second one, hence at 15 Hz."""
 ROUNDING_M = 1e-6
 """Distances this close are the same."""
+AS_RECORDED = "pose"
 READ_AHEAD = 24
 """Labelled frames kept in memory: more than lie between a capture and the last use of its answer."""
 
@@ -92,6 +93,7 @@ class Drive:
         names: of the frames, unique within the data set.
         camera: its calibration.
         reader: of pictures and labels by index.
+        trace: kind of the speed trace that it is driven at; ``pose`` as it was recorded.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Drive:
     names: tuple[str, ...]
     camera: Camera
     reader: Reader
+    trace: str = AS_RECORDED
 
     def __len__(self) -> int:
         return len(self.times_s)

@@ -88,7 +88,6 @@ class Evaluation:
                 scores[plan].append(found[plan.name])
             every = max(1, round(REST_S / drive.interval_s))
             rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou)
-            predict.forget()
         miou = {
             FixedPolicy(plan).name: float(mean_iou(sum(score.counts.sum(0) for score in each)))
             for plan, each in scores.items()
@@ -125,7 +124,6 @@ class Evaluation:
             for name, score in scores.items():
                 results.setdefault(name, (kinds[name], []))[1].append(score)
             self.ceiling.append(late_truth_counts(drive, self.labels, self.settle_s).sum(0))
-            predict.forget()
         return results
 
     def run_live(

@@ -48,6 +48,8 @@ class _Packed:
 class Predictor:
     """What the engine says to the frames of a drive under plans; each pair runs once.
 
+    Predictions stay in memory until a drive of another name comes.
+
     Args:
         engine: runs the network.
         folder: where predictions are kept on disk for later runs; it must belong to this model, its settings and
@@ -57,10 +59,14 @@ class Predictor:
     def __init__(self, engine: Engine, folder: Path | None = None) -> None:
         self._engine, self._folder = engine, folder
         self._packed: dict[tuple[str, Plan], _Packed] = {}
+        self._drive = ""
         self.ran = 0
 
     def __call__(self, drive: Drive, tick: int, plan: Plan) -> Prediction:
         """The prediction for one frame, at the plan's ``output_size``."""
+        if drive.name != self._drive:
+            self._packed.clear()
+            self._drive = drive.name
         key = (drive.names[tick], plan)
         if key not in self._packed:
             packed = self._load(*key)
@@ -70,10 +76,6 @@ class Predictor:
                 self._save(*key, packed)
             self._packed[key] = packed
         return self._packed[key].unpack()
-
-    def forget(self) -> None:
-        """Empty the memory, after a drive."""
-        self._packed.clear()
 
     def _file(self, name: str, plan: Plan) -> Path | None:
         return None if self._folder is None else inside(self._folder, f"{plan.name}/{name}.npz")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perception.commands.stream_drives import Drive
 from perception.commands.stream_scores import DriveScore
 from perception.files import atomic_path
 from perception.metrics.recall import RecallCurve, wilson_lower
@@ -83,25 +84,75 @@ def _miou_between(scores: Sequence[DriveScore], low_kmh: float, high_kmh: float)
 def compare(
     ours: tuple[dict[str, Any], Sequence[DriveScore]],
     theirs: tuple[dict[str, Any], Sequence[DriveScore]],
+    drives: Sequence[Drive],
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
     """Difference of mean IoU of two policies with its interval, and how much compute one takes of the other's."""
     (row, scores), (other_row, other_scores) = ours, theirs
-    blocks = [[block_sums(score.counts, score.times_s, BLOCK_S) for score in side] for side in (scores, other_scores)]
-    interval = paired_bootstrap(blocks[0], blocks[1], resamples, seed=seed)
-    enough = sum(map(len, blocks[0])) > 1  # a single block gives an interval without width
     return {
         "policy": row["policy"],
         "against": other_row["policy"],
-        "difference": round(interval.value, 5),
-        "low": round(interval.low, 5) if enough else None,
-        "high": round(interval.high, 5) if enough else None,
+        **_difference(scores, other_scores, drives, resamples, seed),
         **{
             f"{name}_ratio": round(row[column] / other_row[column], 4) if other_row[column] else None
             for name, column in (("busy", "busy_share"), ("pixels", "mpx_per_s"), ("gmacs", "gmacs_per_s"))
         },
     }
+
+
+def _difference(
+    ours: Sequence[DriveScore], theirs: Sequence[DriveScore], drives: Sequence[Drive], resamples: int, seed: int
+) -> dict[str, float | None]:
+    """Of mean IoU, with its interval; what one recording gives under several traces is drawn together."""
+    blocks = []
+    for side in (ours, theirs):
+        recordings: dict[str, list[np.ndarray]] = {}
+        for drive, score in zip(drives, side, strict=True):
+            recordings.setdefault(drive.name, []).append(block_sums(score.counts, score.times_s, BLOCK_S))
+        blocks.append([np.concatenate(parts) for parts in recordings.values()])
+    interval = paired_bootstrap(blocks[0], blocks[1], resamples, seed=seed)
+    enough = sum(map(len, blocks[0])) > 1  # a single block gives an interval without width
+    return {
+        "difference": round(interval.value, 5),
+        "low": round(interval.low, 5) if enough else None,
+        "high": round(interval.high, 5) if enough else None,
+    }
+
+
+def trace_records(
+    results: Mapping[str, tuple[str, Sequence[DriveScore]]],
+    drives: Sequence[Drive],
+    best: str,
+    resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Each kind of speed trace by itself: what every policy is worth there, and over the best fixed plan.
+
+    Args:
+        results: kind and scores of each policy, one score a drive.
+        best: the fixed policy that the others are compared with.
+    """
+    records = []
+    for trace in dict.fromkeys(drive.trace for drive in drives):
+        of_kind = [drive for drive in drives if drive.trace == trace]
+        of_trace = {
+            name: (kind, [score for drive, score in zip(drives, scores, strict=True) if drive.trace == trace])
+            for name, (kind, scores) in results.items()
+        }
+        theirs = of_trace[best][1]
+        policies = [
+            {
+                "policy": name,
+                "kind": kind,
+                "miou": _number(mean_iou(sum(score.counts.sum(0) for score in scores))),
+                **_difference(scores, theirs, of_kind, resamples, seed),
+            }
+            for name, (kind, scores) in of_trace.items()
+        ]
+        instants = sum(len(score.times_s) for score in theirs)
+        records.append({"trace": trace, "against": best, "instants": instants, "policies": policies})
+    return records
 
 
 def curve_record(curve: RecallCurve) -> list[dict[str, Any]]:
@@ -169,6 +220,14 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
             _html_table(["policy", *bins], [["instants", *instants], *speed_rows]),
         ),
     ]
+    if result["traces"]:
+        kinds = [f"{record['trace']}, {record['instants']} instants" for record in result["traces"]]
+        trace_rows = [
+            [first["policy"], *(_trace_cell(record["policies"][i]) for record in result["traces"])]
+            for i, first in enumerate(result["traces"][0]["policies"])
+        ]
+        title = f"Streaming mIoU by speed trace, and points over {result['traces'][0]['against']}"
+        body.append(_section(title, _html_table(["policy", *kinds], trace_rows)))
     if any(row["hazards"]["count"] for row in result["policies"]):
         body.append(
             _section(
@@ -244,6 +303,14 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
                 f"{_show(entry['busy_ratio'], '{:.2f}x')} its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} "
                 "its GMACs."
             )
+    for record in result["traces"]:
+        shown = [
+            f"{row['policy']} {100 * row['miou']:.2f}, {100 * row['difference']:+.2f} ({_interval(row)})"
+            for row in record["policies"]
+            if row["kind"] in ("adaptive", "oracle")
+        ]
+        fixed = next(row["miou"] for row in record["policies"] if row["policy"] == record["against"])
+        lines.append(f"{record['trace']}: {record['against']} {100 * fixed:.2f}; {'; '.join(shown)}.")
     if result["ceiling_miou"] is not None:
         lines.append(f"Ceiling, the truth one frame late: mIoU {100 * result['ceiling_miou']:.2f}.")
     height = result["min_height"]
@@ -259,6 +326,10 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
 
 def _interval(entry: Mapping[str, Any]) -> str:
     return "unknown" if entry["low"] is None else f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}"
+
+
+def _trace_cell(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['miou']:.2f} ({100 * row['difference']:+.2f}, {_interval(row)})"
 
 
 def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:

@@ -144,14 +144,20 @@ def score_schedules(
             run = schedule.answer(tick)
             if run is not None:
                 uses.setdefault(run.frame, {}).setdefault(run.plan, set()).add(tick)
+    # By the recording's frames: at a standstill a trace shows the same one again and again.
+    shown = drive.frames
     pairs: dict[tuple[int, Plan, int], tuple[np.ndarray, np.ndarray | None]] = {}
     boxes: dict[tuple[int, Plan], Boxes | None] = {}
     for frame in range(len(drive)):
         for plan, instants in uses.get(frame, {}).items():
+            wanted = {(shown[frame], plan, shown[tick]): tick for tick in sorted(instants)}
+            new = [key for key in wanted if key not in pairs]
+            if not new:
+                continue
             answer = enlarged(predict(drive, frame, plan), drive.camera.size)
-            boxes[frame, plan] = answer.boxes
-            for tick in sorted(instants):
-                pairs[frame, plan, tick] = counts_of(answer, drive.truth(tick), labels)
+            boxes[shown[frame], plan] = answer.boxes
+            for key in new:
+                pairs[key] = counts_of(answer, drive.truth(wanted[key]), labels)
         step()
     missed = {
         tick: counts_of(None, drive.truth(tick), labels)
@@ -167,7 +173,7 @@ def score_schedules(
             run = schedule.answer(tick)
             score.times_s.append(drive.times_s[tick])
             score.speeds_mps.append(drive.speeds_mps[tick])
-            rows.append(missed[tick] if run is None else pairs[run.frame, run.plan, tick])
+            rows.append(missed[tick] if run is None else pairs[shown[run.frame], run.plan, shown[tick]])
             if run is None:
                 score.unanswered += 1
             else:
@@ -195,7 +201,7 @@ def _add_boxes(
     askable = askable_boxes(drive, truth, labels, rule)
     for score in scores.values():
         run = score.schedule.answer(tick)
-        predicted = None if run is None else boxes[run.frame, run.plan]
+        predicted = None if run is None else boxes[drive.frames[run.frame], run.plan]
         score.boxes.append(predicted)
         score.truth.append(truth)
         if rule is not None:
@@ -215,16 +221,22 @@ def coarse_scores(drive: Drive, predict: Predictor, labels: LabelSet) -> Callabl
     size = (max(1, drive.camera.size[0] // COARSE), max(1, drive.camera.size[1] // COARSE))
     answers: dict[tuple[int, Plan], np.ndarray] = {}
     truths: dict[int, np.ndarray] = {}
+    scores: dict[tuple[int, Plan, int], float] = {}
 
     def score(frame: int, plan: Plan, tick: int) -> float:
-        if (frame, plan) not in answers:
+        answered, wanted = drive.frames[frame], drive.frames[tick]
+        key = (answered, plan, wanted)
+        if key in scores:
+            return scores[key]
+        if (answered, plan) not in answers:
             semantic = predict(drive, frame, plan).semantic
             assert semantic is not None
-            answers[frame, plan] = enlarge(semantic, size)
-        if tick not in truths:
-            truths[tick] = enlarge(drive.truth(tick).semantic, size)
-        value = float(mean_iou(class_counts(answers[frame, plan], truths[tick], len(labels.classes))))
-        return value if np.isfinite(value) else 0.0
+            answers[answered, plan] = enlarge(semantic, size)
+        if wanted not in truths:
+            truths[wanted] = enlarge(drive.truth(tick).semantic, size)
+        value = float(mean_iou(class_counts(answers[answered, plan], truths[wanted], len(labels.classes))))
+        scores[key] = value if np.isfinite(value) else 0.0
+        return scores[key]
 
     return score
 
@@ -258,6 +270,7 @@ class AtRest:
     counts: dict[Plan, np.ndarray] = field(default_factory=dict)
     heights_px: list[float] = field(default_factory=list)
     hits: list[bool] = field(default_factory=list)
+    _counted: set[tuple[str, int]] = field(default_factory=set)
 
     def add(
         self,
@@ -269,9 +282,16 @@ class AtRest:
         every: int,
         min_iou: float = 0.5,
     ) -> None:
-        """Count every so many frames of a drive; boxes with a lower score or overlap find nothing."""
+        """Count every so many frames of a drive; boxes with a lower score or overlap find nothing.
+
+        A frame that was counted already, such as under another trace, is passed over.
+        """
         hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
         for tick in range(0, len(drive), every):
+            frame = (drive.name, drive.frames[tick])
+            if frame in self._counted:
+                continue
+            self._counted.add(frame)
             truth = drive.truth(tick)
             boxes = truth.boxes if truth.boxes is not None else Boxes.empty()
             wanted = boxes[countable(boxes, drive.camera.size, hazardous)]

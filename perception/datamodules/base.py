@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from perception.datamodules.rare_classes import RareClassSampler, count_classes,
 from perception.errors import InputError
 from perception.taxonomy import LabelSet
 from perception.transforms import eval_transform, train_transform
-from perception.types import Batch, Sample
+from perception.types import MASK_TARGETS, Batch, Sample
 
 
 class ReadableDataset(Protocol):
@@ -32,7 +33,7 @@ class TransformedDataset(Dataset[Sample]):
     """A data set with a transform, and with decoded samples kept in memory on request.
 
     Decoding a PNG costs several times the work of augmenting it; on a machine with few cores it takes time from
-    training. Each loader worker holds its own copy of what it has read.
+    training. Each loader worker holds its own copy of what it has read, masks in a byte a pixel.
     """
 
     def __init__(self, dataset: ReadableDataset, transform: Callable[[Sample], Sample], cache: bool = False) -> None:
@@ -51,8 +52,19 @@ class TransformedDataset(Dataset[Sample]):
         if self.cache is None:
             return self.dataset.read(index)
         if index not in self.cache:
-            self.cache[index] = self.dataset.read(index)
-        return self.cache[index]
+            sample = self.dataset.read(index)
+            small = {name: mask.to(torch.uint8) for name, mask in _masks(sample) if _fits_byte(mask)}
+            self.cache[index] = replace(sample, **small)
+        kept = self.cache[index]
+        return replace(kept, **{name: mask.long() for name, mask in _masks(kept)})
+
+
+def _masks(sample: Sample) -> list[tuple[str, Tensor]]:
+    return [(name, mask) for name in MASK_TARGETS if (mask := getattr(sample, name)) is not None]
+
+
+def _fits_byte(mask: Tensor) -> bool:
+    return bool(mask.numel()) and int(mask.min()) >= 0 and int(mask.max()) <= 255
 
 
 class GroupedDataset(Dataset[list[Sample]]):

@@ -36,6 +36,8 @@ class MultiResolution(MultiTask):
         size: least ``[height, width]`` of a window in network pixels; multiples of 32 keep the network from padding.
         context: least share of the picture that a window covers each way. A rung whose windows are small against the
             picture does not learn what the whole looks like.
+        fixed_norms: train with the batch-norm statistics that ``init_from`` has, as inference does: for a last stage
+            on whole pictures (``context`` 1), where few pictures a step would make noisy ones.
         scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
         distill: weight of the distillation; 0 trains on labels alone.
         temperature: of both softmaxes in the distillation.
@@ -53,6 +55,7 @@ class MultiResolution(MultiTask):
         distill: float = 1.0,
         temperature: float = 1.0,
         context: float = 0.5,
+        fixed_norms: bool = False,
         heads: list[str] | None = None,
         model_options: dict[str, Any] | None = None,
         pretrained: bool | str = False,
@@ -77,6 +80,8 @@ class MultiResolution(MultiTask):
             raise InputError(f"context {context:g} must lie above 0 and up to 1")
         if len(size) != 2 or min(size) < 32:
             raise InputError(f"size {size} must be [height, width] of at least 32 pixels each")
+        if fixed_norms and init_from is None:
+            raise InputError("fixed_norms keeps the statistics of trained norms; name the weights with init_from")
         super().__init__(
             model, label_set, heads, {**(model_options or {}), "scales": scales}, pretrained, init_from, freeze, lr,
             weight_decay, stem_lr_scale, warmup, balance, task_weights, class_weights, jaccard,
@@ -87,12 +92,20 @@ class MultiResolution(MultiTask):
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
         self.distill, self.temperature, self.context = distill, temperature, context
+        self.fixed_norms = fixed_norms
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if getattr(getattr(self.trainer, "datamodule", None), "eval_names", None) is not None:
             raise InputError("training over a ladder measures one data set; name it with data.init_args.validate")
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.fixed_norms:
+            for module in self.model.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
     def run_at(self, scale: float, image: Tensor) -> dict[str, Any]:
         self.model.select_scale(scale)

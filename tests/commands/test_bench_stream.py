@@ -209,7 +209,6 @@ def test_each_pair_runs_once_and_kept_predictions_are_the_same(tmp_path) -> None
     predict = Predictor(engine, tmp_path / "kept")
     first = score_schedules(drive, schedules, predict, ROAD_SCENE)
     assert engine.calls == predict.ran <= len(drive)
-    predict.forget()
     again = Predictor(engine, tmp_path / "kept")
     second = score_schedules(drive, schedules, again, ROAD_SCENE)
     assert again.ran == 0
@@ -434,6 +433,19 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     assert len(list((tmp_path / "kept").rglob("*.npz"))) > 0
     assert main(["bench", "stream", *arguments, "--stride", "2"]) == 2
     assert "no drive" in capsys.readouterr().err
+    out = tmp_path / "all"
+    assert main(["bench", "stream", *arguments, "--trace", "stop_and_go,pose", "--out", str(out)]) == 0
+    assert "pose: fixed:" in capsys.readouterr().out
+    result = json.loads((out / "stream.json").read_text())
+    assert {drive["trace"] for drive in result["drives"]} == {"stop_and_go", "pose"}
+    assert [record["trace"] for record in result["traces"]] == ["stop_and_go", "pose"]
+    assert sum(record["instants"] for record in result["traces"]) == result["policies"][0]["instants"]
+    for record in result["traces"]:
+        of_best = next(row for row in record["policies"] if row["policy"] == record["against"])
+        assert of_best["difference"] == 0
+        for row in record["policies"]:
+            assert row["difference"] == pytest.approx(row["miou"] - of_best["miou"], abs=2e-5)
+    assert "by speed trace" in (out / "stream.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -441,7 +453,8 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     [
         (["--mode", "dreaming"], "unknown mode 'dreaming'; use event or live"),
         (["--min_iou", "0"], "min_iou 0 is outside 0..1"),
-        (["--trace", "lunar"], "unknown trace 'lunar'; use pose or one of urban"),
+        (["--trace", "lunar"], "unknown trace 'lunar'; use pose, all, or some of urban"),
+        (["--trace", "urban,rural,urban"], "names a kind twice"),
         (["--trace", "urban", "--stride", "2"], "not both"),
         (["--latency_ms", "1", "--latencies", "a.json"], "not both"),
         (["--stride", "0"], "stride 0 is below 1"),

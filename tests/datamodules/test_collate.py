@@ -55,6 +55,20 @@ def test_camvid_loaders(camvid) -> None:
     assert validation.names == ["0016E5_00000"]
 
 
+def test_a_kept_sample_is_the_one_that_was_read(camvid) -> None:
+    data = CamVidDataModule(str(camvid), size=[32, 32], num_workers=0, cache=True)
+    data.setup("fit")
+    kept = data.datasets["train"]
+    first, again = kept.read(0), kept.read(0)
+    wanted = kept.dataset.read(0)
+    assert kept.cache[0].semantic.dtype == torch.uint8
+    for sample in (first, again):
+        assert sample.semantic.dtype == torch.int64
+        assert torch.equal(sample.semantic, wanted.semantic)
+        assert torch.equal(sample.image, wanted.image)
+        assert sample.name == wanted.name
+
+
 def test_a_held_out_drive_is_never_trained_on(camvid) -> None:
     data = CamVidDataModule(str(camvid), hold_out="0006R0", size=[32, 32], batch_size=2, num_workers=0)
     data.setup("fit")

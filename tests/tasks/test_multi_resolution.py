@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception.errors import InputError
+from perception.models.checkpoint import save
 from perception.models.switchable import SwitchableBatchNorm2d
 from perception.tasks import MultiResolution
 from perception.tasks.multi_resolution import distillation, relative, rung_size, student_window, teacher_window
@@ -118,3 +119,23 @@ def test_bad_options(options: dict[str, object]) -> None:
 def test_a_model_without_a_pyramid_is_refused() -> None:
     with pytest.raises(InputError):
         MultiResolution("lraspp_mobilenetv3_large", "road_scene", [64, 96], SCALES)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_fixed_norms_keep_their_statistics_and_still_learn(tmp_path, fixed: bool) -> None:
+    start = save(task().model, tmp_path / "start")
+    trained = task(init_from=str(start), fixed_norms=fixed)
+    trained.train()
+    trained.on_train_epoch_start()
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
+    for scale in SCALES:
+        trained.run_at(scale, torch.rand(2, 3, 64, 96))["semantic"].square().mean().backward()
+    moved = [name for name, value in trained.model.state_dict().items() if not torch.equal(value, before[name])]
+    assert bool(moved) is not fixed
+    norms = [module for module in trained.modules() if isinstance(module, SwitchableBatchNorm2d)]
+    assert norms[0].norms[0].weight.grad.abs().sum() > 0
+
+
+def test_fixed_norms_need_trained_ones() -> None:
+    with pytest.raises(InputError, match="name the weights with init_from"):
+        task(fixed_norms=True)
