@@ -53,10 +53,11 @@ class TransformedDataset(Dataset[Sample]):
             return self.dataset.read(index)
         if index not in self.cache:
             sample = self.dataset.read(index)
-            small = {name: mask.to(torch.uint8) for name, mask in _masks(sample) if _fits_byte(mask)}
+            small: dict[str, Any] = {name: mask.to(torch.uint8) for name, mask in _masks(sample) if _fits_byte(mask)}
             self.cache[index] = replace(sample, **small)
         kept = self.cache[index]
-        return replace(kept, **{name: mask.long() for name, mask in _masks(kept)})
+        masks: dict[str, Any] = {name: mask.long() for name, mask in _masks(kept)}
+        return replace(kept, **masks)
 
 
 def _masks(sample: Sample) -> list[tuple[str, Tensor]]:
