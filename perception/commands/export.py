@@ -125,7 +125,7 @@ def main(
             )  # fmt: skip
         else:
             result = export_cameras_and_lidar(
-                model, network, out, traced, format=format, data=sweep,
+                model, network, out, traced, format=format, data=sweep, timing=timing,
                 camera_options={**for_cameras, "postprocess": not postprocess},
             )  # fmt: skip
         result["report"] = str(report)

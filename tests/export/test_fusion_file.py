@@ -138,11 +138,13 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(network(), tmp_path / "model")
     base = ["export", str(tmp_path / "model"), "--out", str(tmp_path / "m.xml"), "--format", "openvino",
             "--size", "64x96"]  # fmt: skip
-    assert main([*base, "--json"]) == 0, capsys.readouterr().err
+    assert main([*base, "--json", "--timing", "2"]) == 0, capsys.readouterr().err
     report = json.loads(capsys.readouterr().out)
     assert report["passed"]
     assert report["files"] == ["m.xml", "m.bin"]
     assert report["size"].startswith("64x96, ")
+    assert report["timing"]["size"].startswith("6 x 64x96, ")
+    assert set(report["timing"]["engines"]) == {"torch", "torch channels_last", "openvino"}
     assert main([*base, "--half", "true"]) == 2
     assert "--lidar false exports the camera part" in " ".join(capsys.readouterr().err.split())
     assert main([*base, "--lidar", "false", "--pictures", "1", "--timing", "0"]) == 0
