@@ -16,7 +16,7 @@ class RecalibrateNorms(pl.Callback):
 
     What is validated and saved then has the statistics of what inference sees; see
     :mod:`perception.models.norm_statistics`. List it after :class:`perception.callbacks.EMA`, so that it is the
-    averaged weights whose statistics are measured.
+    averaged weights whose statistics are measured. A task that keeps its norms fixed keeps them.
 
     Args:
         pictures: how many, spread evenly over the training data.
@@ -30,7 +30,8 @@ class RecalibrateNorms(pl.Callback):
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         fitting = trainer.state.fn == TrainerFn.FITTING
-        if trainer.sanity_checking or not fitting or not isinstance(data, DrivingDataModule):
+        fixed = getattr(pl_module, "fixed_norms", False)
+        if trainer.sanity_checking or not fitting or fixed or not isinstance(data, DrivingDataModule):
             return
         dataset = data.datasets["train"].dataset
         count = min(self.pictures, len(dataset))

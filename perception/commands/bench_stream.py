@@ -25,7 +25,7 @@ from perception.runtime.calibration import Condition, measure
 from perception.runtime.engine import Engine, TorchEngine
 from perception.runtime.latency import LatencyTable
 from perception.runtime.pictures import encode
-from perception.runtime.plan import SCALES, Plan
+from perception.runtime.plan import Plan, parse_scales, trained_scales
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.resolution import FixedPolicy
 from perception.runtime.sight import build_plans, seen_range_m
@@ -36,7 +36,6 @@ from perception.runtime.utility import KEY as UTILITY
 
 JSON, HTML = "stream.json", "stream.html"
 MODES = ("event", "live")
-LADDER = ",".join(f"{scale:g}" for scale in SCALES)
 BOX_SCORE = 0.05
 """Average precision needs boxes that are less sure than those that a hazard is found by."""
 __all__ = ["main", "show"]
@@ -59,7 +58,7 @@ def main(
     choose_split: str = "all",
     camera: str = "CAM_FRONT",
     version: str = "v1.0-mini",
-    scales: str = LADDER,
+    scales: str | None = None,
     fovea: bool = True,
     min_height_px: float | None = None,
     recall_floor: float = 0.95,
@@ -103,7 +102,8 @@ def main(
         choose_split: split of these.
         camera: nuScenes camera.
         version: nuScenes table folder.
-        scales: the ladder of resolutions, as shares of the camera's own, where no table says.
+        scales: the ladder of resolutions, as shares of the camera's own, where no table says; default those that the
+            model was trained for, else 0.25,0.32,0.4,0.5,0.7,1.
         fovea: also run plans with a full-resolution window, where no table says.
         min_height_px: network pixels from which a hazard counts as seen; default measured on the drives of
             choose_on, else 20.
@@ -157,7 +157,8 @@ def main(
         plans = table.plans
         _note_mismatch(table, engine, native)
     else:
-        plans = build_plans(native, _parse_scales(scales), fovea, drives[0].camera, stopping)
+        rungs = trained_scales(engine.info) if scales is None else parse_scales(scales)
+        plans = build_plans(native, rungs, fovea, drives[0].camera, stopping)
     times = _latencies(engine, plans, drives[0], table, latency_ms, timing_frames)
     evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, min_iou, corridor_m)
 
@@ -352,13 +353,6 @@ def _parse_latencies(text: str, plans: Sequence[Plan]) -> dict[Plan, float]:
     if set(found) != set(plans):
         raise InputError(f"latency_ms {text!r} must give one number for each of {', '.join(names)}")
     return {plan: found[plan] for plan in plans}
-
-
-def _parse_scales(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.strip("[] ").split(",")]
-    except ValueError:
-        raise InputError(f"scales {text!r} are not numbers joined by commas, such as 0.25,0.5,1") from None
 
 
 def _folder(cache: Path | None, model: str, data: Path, engine: Engine) -> Path | None:

@@ -16,7 +16,7 @@ from perception.runtime.conformal import conformal_rank
 from perception.runtime.engine import load_engine
 from perception.runtime.latency import LatencyTable, make_key
 from perception.runtime.pictures import encode
-from perception.runtime.plan import SCALES
+from perception.runtime.plan import parse_scales, trained_scales
 from perception.runtime.sight import assumed_camera, build_plans, seen_range_m
 from perception.runtime.source import open_source
 from perception.runtime.stopping import StoppingModel
@@ -24,7 +24,6 @@ from perception.types import Camera
 
 BOUNDS = ("quiet", "corunner")
 PICTURES = 8
-LADDER = ",".join(f"{scale:g}" for scale in SCALES)
 
 
 def main(
@@ -32,7 +31,7 @@ def main(
     model: str,
     out: Path,
     native: str | None = None,
-    scales: str = LADDER,
+    scales: str | None = None,
     fovea: bool = True,
     focal_px: float | None = None,
     min_height_px: float = 20.0,
@@ -57,7 +56,8 @@ def main(
         model: checkpoint file, saved folder, a name from `perception models`, or a file of `perception export`.
         out: JSON file for the table; an earlier table is replaced.
         native: HEIGHTxWIDTH of the camera's pictures; default 900x1600, or that of the source.
-        scales: the ladder of resolutions, as shares of it.
+        scales: the ladder of resolutions, as shares of it; default those that the model was trained for, where it
+            was trained for a ladder, else 0.25,0.32,0.4,0.5,0.7,1.
         fovea: also measure plans with a full-resolution window around the vanishing point.
         focal_px: focal length in pixels, where the source has no calibration; default 1266 of 1600 pixels of width.
         min_height_px: height in network pixels at which the model still sees a hazard.
@@ -92,13 +92,16 @@ def main(
     _check_out(out)
     stopping = StoppingModel(camera_interval_s=1 / fps, min_height_px=min_height_px)
     size, lens, pictures = _camera(source, camera, fps, native, focal_px)
-    plans = build_plans(size, _parse_scales(scales), fovea, lens, stopping)
+    wanted = None if scales is None else parse_scales(scales)
+    plans = build_plans(size, wanted or (1.0,), fovea, lens, stopping)
     with console.status(f"loading {model}"):
         if engine == AUTO:
             largest = max((plan for plan in plans if plan.fovea is None), key=lambda plan: plan.pixels)
             runner = auto_engine(model, largest, pictures, device, precision, compile=compile)
         else:
             runner = load_engine(model, device, precision, compile=compile, engine=engine)
+    if wanted is None:
+        plans = build_plans(size, trained_scales(runner.info), fovea, lens, stopping)
     conditions = (*QUIET, *BUSY) if corunner else QUIET
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None)
@@ -185,13 +188,6 @@ def show(result: dict[str, Any]) -> None:
         highlight=False,
     )
     output.print(f"wrote {result['out']}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _parse_scales(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.strip("[] ").split(",")]
-    except ValueError:
-        raise InputError(f"scales {text!r} are not numbers joined by commas, such as 0.25,0.5,1") from None
 
 
 def _camera(

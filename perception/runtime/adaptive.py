@@ -10,7 +10,7 @@ from perception.runtime.cameras import BudgetedPolicy, shared_policies
 from perception.runtime.drift import DriftMonitor
 from perception.runtime.engine import Engine
 from perception.runtime.latency import LatencyTable, make_key
-from perception.runtime.plan import MIN_SIDE_PX, SCALES
+from perception.runtime.plan import MIN_SIDE_PX, trained_scales
 from perception.runtime.resolution import AdaptivePolicy
 from perception.runtime.sight import build_plans, looks_ahead, seen_range_m, turned_ahead
 from perception.runtime.stopping import StoppingModel
@@ -82,12 +82,13 @@ def _check_foveas(table: LatencyTable, size: tuple[int, int]) -> None:
 
 
 def provisional_table(engine: Engine, camera: Camera, stopping: StoppingModel) -> LatencyTable:
-    """Latencies of the default plans from a handful of frames: enough to try the policy, not to rely on it.
+    """Latencies of the plans that the network was trained for, or the default ones, from a handful of frames: enough to
+    try the policy, not to rely on it.
 
     Rungs that would be too small for a network are left out. The frames are taken back to back at a miss rate of
     :data:`PROVISIONAL_MISS_RATE`.
     """
-    rungs = [scale for scale in SCALES if scale * min(camera.size) >= MIN_SIDE_PX + 4] or [1.0]
+    rungs = [scale for scale in trained_scales(engine.info) if scale * min(camera.size) >= MIN_SIDE_PX + 4] or [1.0]
     plans = build_plans(camera.size, rungs, camera=camera, stopping=stopping)
     condition = next(each for each in QUIET if not each.paced)
     measured = measure(engine, plans, camera.size, frames_for(PROVISIONAL_MISS_RATE), [condition])

@@ -137,6 +137,7 @@ class TorchEngine:
         import torch
 
         cuda = self._device.type == "cuda"
+        scales = getattr(self._model, "scales", None)
         return {
             "engine": "torch",
             "device": str(self._device),
@@ -149,6 +150,7 @@ class TorchEngine:
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
             "digest": _recipe_digest(getattr(self._model, "recipe", None)),
             "label_set": self.labels.name,
+            "scales": None if scales is None else list(scales),
             "torch": torch.__version__,
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from perception.errors import InputError
 
@@ -11,6 +12,27 @@ MIN_SIDE_PX = 32
 """Below this a network's last feature map would be empty or a single cell."""
 SCALES = (0.25, 0.32, 0.4, 0.5, 0.7, 1.0)
 """The default ladder, as shares of the camera's own resolution."""
+
+
+def trained_scales(info: Mapping[str, Any]) -> tuple[float, ...]:
+    """The ladder that an engine's network was trained for, as its ``info`` says; by default :data:`SCALES`.
+
+    >>> trained_scales({"device": "cpu", "scales": [0.25, 0.5]})
+    (0.25, 0.5)
+    """
+    return tuple(info.get("scales") or SCALES)
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """Shares joined by commas.
+
+    Raises:
+        InputError: for anything else.
+    """
+    try:
+        return tuple(float(part) for part in text.strip("[] ").split(","))
+    except ValueError:
+        raise InputError(f"scales {text!r} are not numbers joined by commas, such as 0.25,0.5,1") from None
 
 
 @dataclass(frozen=True)

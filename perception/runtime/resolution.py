@@ -135,7 +135,7 @@ class AdaptivePolicy:
         latencies: Latencies,
         stopping: StoppingModel | None = None,
         mode: str = "quality",
-        dwell_s: float = 1.0,
+        dwell_s: float = 0.25,
         band_mps: float = 1.0,
         sigmas: float = 2.0,
         stale_s: float = 0.5,

@@ -39,7 +39,9 @@ class Data(DrivingDataModule):
         return Pictures()
 
 
-def validate(callback: RecalibrateNorms, sanity: bool = False, fn: TrainerFn = TrainerFn.FITTING) -> tuple:
+def validate(
+    callback: RecalibrateNorms, sanity: bool = False, fn: TrainerFn = TrainerFn.FITTING, **task: bool
+) -> tuple:
     torch.manual_seed(0)
     data = Data([64, 96])
     pictures = Pictures()
@@ -51,7 +53,7 @@ def validate(callback: RecalibrateNorms, sanity: bool = False, fn: TrainerFn = T
         datamodule=data, sanity_checking=sanity, state=SimpleNamespace(fn=fn),
         precision_plugin=SimpleNamespace(forward_context=nullcontext),
     )  # fmt: skip
-    callback.on_validation_epoch_start(trainer, SimpleNamespace(model=model, device="cpu"))  # type: ignore[arg-type]
+    callback.on_validation_epoch_start(trainer, SimpleNamespace(model=model, device="cpu", **task))  # type: ignore[arg-type]
     return pictures.asked, not torch.equal(norm.running_mean, before)
 
 
@@ -63,5 +65,6 @@ def test_pictures_are_spread_over_the_training_data_and_not_augmented() -> None:
 def test_nothing_is_measured_outside_of_training() -> None:
     assert validate(RecalibrateNorms(3), sanity=True) == ([], False)
     assert validate(RecalibrateNorms(3), fn=TrainerFn.VALIDATING) == ([], False)
+    assert validate(RecalibrateNorms(3), fixed_norms=True) == ([], False)
     with pytest.raises(InputError, match="at least 1"):
         RecalibrateNorms(0)

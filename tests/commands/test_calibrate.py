@@ -11,6 +11,9 @@ from PIL import Image
 
 from perception.cli import main
 from perception.commands.calibrate import plan_records, show
+from perception.models.checkpoint import save
+from perception.models.zoo import create_model
+from perception.runtime.adaptive import provisional_table
 from perception.runtime.calibration import BUSY, QUIET, Samples, make_table
 from perception.runtime.engine import load_engine
 from perception.runtime.latency import LatencyTable
@@ -47,6 +50,15 @@ def test_it_writes_a_table_that_the_same_engine_may_use(tmp_path: Path, capsys: 
     assert "km/h" in text
     assert "At most 50 % of frames exceed a bound" in text
     assert [condition.samples for condition in LatencyTable.load(out).entries[0].conditions.values()] == [3, 3]
+
+
+def test_the_ladder_is_the_one_that_the_network_was_trained_for(tmp_path: Path) -> None:
+    model = save(create_model(MODEL, scales=[0.5, 0.8]), tmp_path / "model")
+    arguments = ["--native", "96x160", "--miss_rate", "0.5", "--fps", "200", "--device", "cpu", "--fovea", "false"]
+    assert main(["calibrate", "--model", str(model), "--out", str(tmp_path / "t.json"), *arguments]) == 0
+    assert LatencyTable.load(tmp_path / "t.json").plans == build_plans((96, 160), (0.5, 0.8), fovea=False)
+    provisional = provisional_table(load_engine(str(model), "cpu"), assumed_camera((96, 160)), StoppingModel())
+    assert [plan.name for plan in provisional.plans][:2] == ["48x80", "76x128"]
 
 
 def test_pictures_and_their_size_come_from_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
