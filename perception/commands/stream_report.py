@@ -221,8 +221,9 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
         ),
     ]
     if result["traces"]:
-        kinds = [f"{record['trace']}, {record['instants']} instants" for record in result["traces"]]
-        trace_rows = [
+        kinds = [record["trace"] for record in result["traces"]]
+        trace_rows = [["instants", *(str(record["instants"]) for record in result["traces"])]]
+        trace_rows += [
             [first["policy"], *(_trace_cell(record["policies"][i]) for record in result["traces"])]
             for i, first in enumerate(result["traces"][0]["policies"])
         ]
@@ -329,7 +330,7 @@ def _interval(entry: Mapping[str, Any]) -> str:
 
 
 def _trace_cell(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['miou']:.2f} ({100 * row['difference']:+.2f}, {_interval(row)})"
+    return f"{100 * row['miou']:.2f} ({100 * row['difference']:+.2f})"
 
 
 def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
