@@ -50,7 +50,7 @@ def main(
     latencies: Path | None = None,
     latency_ms: str | None = None,
     timing_frames: int = 120,
-    trace: str = "pose",
+    trace: str = AS_RECORDED,
     stride: int = 1,
     recorded_speed: str = "30km/h",
     split: str = "val",

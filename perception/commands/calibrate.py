@@ -93,6 +93,7 @@ def main(
     stopping = StoppingModel(camera_interval_s=1 / fps, min_height_px=min_height_px)
     size, lens, pictures = _camera(source, camera, fps, native, focal_px)
     wanted = None if scales is None else parse_scales(scales)
+    # Refuses what does not fit before the model is loaded, which may bring a ladder of its own.
     plans = build_plans(size, wanted or (1.0,), fovea, lens, stopping)
     with console.status(f"loading {model}"):
         if engine == AUTO:

@@ -24,6 +24,7 @@ CAMVID_HZ = 30.0
 ROUNDING_M = 1e-6
 """Distances this close are the same."""
 AS_RECORDED = "pose"
+"""Name of the trace that is none: the speed of the recording itself."""
 READ_AHEAD = 24
 """Labelled frames kept in memory: more than lie between a capture and the last use of its answer."""
 

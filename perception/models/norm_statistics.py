@@ -19,6 +19,11 @@ from perception.errors import InputError
 from perception.models.base import PerceptionModel
 
 
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """All batch norms of a model, those of every scale among them."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def recalibrate(model: PerceptionModel, pictures: Sequence[Tensor], scales: Sequence[float] | None = None) -> None:
     """Replace the running statistics of all batch norms by their averages over pictures.
 
@@ -33,7 +38,7 @@ def recalibrate(model: PerceptionModel, pictures: Sequence[Tensor], scales: Sequ
     """
     if not pictures:
         raise InputError("no pictures to measure batch-norm statistics on")
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(model)
     if not norms:
         return
     own = getattr(model, "scales", None)

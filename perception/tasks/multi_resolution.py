@@ -13,6 +13,7 @@ from torch import Tensor
 from perception.errors import InputError
 from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.multitask import MultiTaskModel
+from perception.models.norm_statistics import batch_norms
 from perception.tasks.multitask import MultiTask
 from perception.transforms.window import batch_window
 from perception.types import Batch
@@ -103,9 +104,8 @@ class MultiResolution(MultiTask):
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if self.fixed_norms:
-            for module in self.model.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            for norm in batch_norms(self.model):
+                norm.eval()
 
     def run_at(self, scale: float, image: Tensor) -> dict[str, Any]:
         self.model.select_scale(scale)
