@@ -87,6 +87,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "fcn_resnet50": {},
     "deeplabv3_resnet50": {},
     "multitask_resnet18_slim": SLIM,
+    "multitask_resnet18_nano": SLIM | {"backbone_options": SLIM["backbone_options"] | {"space_to_depth": True}},
     "multitask_lidar_resnet18_slim": SMALL,
     "frnet_nano": {},
     "waffleiron_6_64": {},

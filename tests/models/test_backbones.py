@@ -104,3 +104,26 @@ def test_pyramid_gives_the_wanted_levels() -> None:
 def test_pyramid_refuses_levels_it_cannot_join(reductions, message) -> None:
     with pytest.raises(InputError, match=message):
         FeaturePyramid([8, 16, 32], reductions)
+
+
+def test_a_space_to_depth_stem_starts_at_stride_four_and_sees_every_pixel() -> None:
+    backbone = build_backbone("resnet18", space_to_depth=True, stem_type="deep", stem_width=8).eval()
+    assert backbone.reductions == [4, 8, 16, 32]
+    image = torch.zeros(1, 3, 64, 96)
+    first = backbone(image)[0]
+    assert first.shape[-2:] == (16, 24)
+    stem = backbone.features.get_submodule("conv1")
+    assert stem(image).shape == (1, 16, 16, 24)
+    pixels = torch.zeros(1, 3, 64, 96, requires_grad=True)
+    stem(pixels)[0, :, 8, 12].sum().backward()
+    assert pixels.grad is not None
+    seen = pixels.grad.abs().sum(dim=(0, 1)).nonzero()
+    assert seen.min(dim=0).values.tolist() == [4 * 7, 4 * 11]
+    assert seen.max(dim=0).values.tolist() == [4 * 10 - 1, 4 * 14 - 1]
+    assert len(seen) == 12 * 12
+
+
+@pytest.mark.parametrize(("name", "pretrained"), [("mobilenetv4_conv_small", False), ("resnet18", True)])
+def test_a_space_to_depth_stem_is_refused_where_it_does_not_fit(name: str, pretrained: bool) -> None:
+    with pytest.raises(InputError, match="space_to_depth replaces"):
+        build_backbone(name, pretrained, space_to_depth=True)
