@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,8 +17,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from perception.errors import InputError
+from perception.opencv import opencv
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
+"""Huffman tables, scan, quantisation tables, restart interval, applications' data, comment."""
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Within pixels 0xFF is followed by 0, a restart's number, or another of its kind; anything else ends them."""
 
 
 @contextmanager
@@ -79,10 +87,21 @@ def require_dir(path: str | Path, what: str) -> Path:
 def read_image(path: str | Path | BinaryIO) -> np.ndarray:
     """``(H, W, 3)`` uint8 RGB, of a file or of an open one, such as ``io.BytesIO`` of its bytes.
 
+    Plain JPEG files are decoded by OpenCV, in half of Pillow's time and to the same pixels. The orientation in a
+    photograph's EXIF data is not applied.
+
     Raises:
         InputError: for a file that is missing or does not decode.
     """
-    return np.array(_decode(path, "RGB"))
+    data = _bytes(path)
+    if _is_plain_jpeg(data):
+        cv2 = opencv()
+        with suppress(cv2.error):
+            # Without the flag a photograph that says so is turned, which its labels are not.
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+            if image is not None:
+                return image
+    return np.array(_decode(io.BytesIO(data), path, "RGB"))
 
 
 def read_labels(path: str | Path) -> np.ndarray:
@@ -91,7 +110,7 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises:
         InputError: for a file that is missing, does not decode, or has colour channels.
     """
-    image = _decode(path, None)
+    image = _decode(io.BytesIO(_bytes(path)), path, None)
     if image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "P", "I", "I;16"):
@@ -99,15 +118,57 @@ def read_labels(path: str | Path) -> np.ndarray:
     return np.array(image)
 
 
-def _decode(path: str | Path | BinaryIO, mode: str | None) -> Image.Image:
+def _bytes(path: str | Path | BinaryIO) -> bytes:
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image.convert(mode) if mode else image
+        if isinstance(path, (str, Path)):
+            return Path(path).read_bytes()
+        path.seek(0)
+        return path.read()
     except FileNotFoundError:
         raise InputError(f"image {path} does not exist") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"image {path} does not decode: {error}") from error
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Whether it is a baseline or progressive JPEG of 8-bit grey or three-channel colour, whole from end to end.
+
+    OpenCV decodes whatever there is of a picture that was cut off or broken, and CMYK to other colours than Pillow;
+    such files are Pillow's, which refuses the former. So are those that are larger than Pillow takes for honest.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at, framed = 2, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2) and not framed:  # a frame: baseline, extended or progressive, Huffman-coded
+            if at + 10 > len(data):
+                return False
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
+            limit = Image.MAX_IMAGE_PIXELS
+            framed = bits == 8 and channels in (1, 3) and (limit is None or height * width <= limit)
+            if not framed:
+                return False
+        elif marker not in _JPEG_SEGMENTS:
+            return False
+        at += 2 + length
+        if marker == 0xDA:  # a scan: its pixels go on to the next marker
+            found = _JPEG_MARKER.search(data, at)
+            if not framed or found is None:
+                return False
+            at = found.start()
+            if data[at + 1] == 0xD9:
+                return True
+    return False
+
+
+def _decode(file: BinaryIO, name: object, mode: str | None) -> Image.Image:
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return image.convert(mode) if mode else image
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"image {name} does not decode: {error}") from error
 
 
 def write_png(path: str | Path, array: np.ndarray, palette: np.ndarray | None = None, compress: int = 3) -> None:

@@ -15,7 +15,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "nuscenes": "nuscenes-devkit", "rerun": "rerun-sdk"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "nuscenes": "nuscenes-devkit",
+    "rerun": "rerun-sdk",
+}
 
 
 def _names(requirements: list[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perception.errors import InputError
-from perception.files import atomic_path, inside, read_image, read_labels, require_dir, write_json, write_png
+from perception.files import (
+    _is_plain_jpeg,
+    atomic_path,
+    inside,
+    read_image,
+    read_labels,
+    require_dir,
+    write_json,
+    write_png,
+)
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -138,6 +148,112 @@ def test_images_that_do_not_decode_are_named(tmp_path: Path) -> None:
             read_image(tmp_path / name)
     with pytest.raises(InputError):
         read_image(tmp_path)
+
+
+def picture() -> Image.Image:
+    """Edges, ramps and noise, of an odd size."""
+    rows, columns = np.mgrid[:75, :101]
+    noise = np.random.default_rng(0).integers(0, 60, (75, 101, 3))
+    ramps = np.stack([rows * 2, columns, 255 - rows - columns], axis=2)
+    board = 80 * ((rows // 9 + columns // 7) % 2)[..., None]
+    return Image.fromarray((ramps + board + noise).clip(0, 255).astype(np.uint8))
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def by_pillow(data: bytes) -> np.ndarray | None:
+    """``None`` where it refuses."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "plain"),
+    [
+        ("RGB", {"subsampling": "4:4:4"}, True),
+        ("RGB", {"subsampling": "4:2:2", "quality": 40}, True),
+        ("RGB", {"subsampling": "4:2:0", "quality": 95}, True),
+        ("RGB", {"subsampling": "4:2:0", "progressive": True}, True),
+        ("RGB", {"keep_rgb": True}, True),
+        ("RGB", {"restart_marker_blocks": 2, "comment": b"\xff\xd9"}, True),
+        ("L", {}, True),
+        ("CMYK", {}, False),
+    ],
+)
+def test_jpeg_files_have_the_pixels_of_pillow(mode: str, options: dict[str, object], plain: bool) -> None:
+    data = jpeg(picture().convert(mode), **options)
+    assert _is_plain_jpeg(data) == plain
+    image = read_image(io.BytesIO(data))
+    assert (image.shape, image.dtype) == ((75, 101, 3), np.uint8)
+    np.testing.assert_array_equal(image, by_pillow(data))
+
+
+def test_a_photograph_is_not_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    data = jpeg(picture(), exif=exif)
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert _is_plain_jpeg(data)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), by_pillow(data))
+
+
+def test_an_open_file_is_read_from_its_beginning() -> None:
+    buffer = io.BytesIO(jpeg(picture()))
+    buffer.seek(40)
+    assert read_image(buffer).shape == (75, 101, 3)
+
+
+def test_jpeg_files_larger_than_pillow_takes_for_honest_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg(picture())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 75 * 101)
+    assert _is_plain_jpeg(data)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    with pytest.raises(InputError, match="decompression bomb"):
+        read_image(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
+def test_jpeg_files_that_were_cut_off_are_refused(tmp_path: Path, progressive: bool, share: float) -> None:
+    data = jpeg(picture(), progressive=progressive)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match=r"cut\.jpg does not decode"):
+        read_image(path)
+
+
+JPEG = {progressive: jpeg(picture(), progressive=progressive, quality=60) for progressive in (False, True)}
+
+
+@given(
+    progressive=st.booleans(),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
+    gap=st.none() | st.tuples(st.floats(0, 1), st.integers(1, 300)),
+    tail=st.sampled_from([b"", b"\xff\xd9", b"\0\0"]),
+)
+def test_of_broken_jpeg_files_those_are_refused_that_pillow_refuses(
+    progressive: bool, changes: list[tuple[float, int]], gap: tuple[float, int] | None, tail: bytes
+) -> None:
+    data = bytearray(JPEG[progressive])
+    for share, value in changes:
+        data[int(share * (len(data) - 1))] = value
+    if gap is not None:
+        begin = int(gap[0] * len(data))
+        del data[begin : begin + gap[1]]
+    broken = bytes(data) + tail
+    wanted = by_pillow(broken)
+    if wanted is None:
+        with pytest.raises(InputError):
+            read_image(io.BytesIO(broken))
+    else:
+        np.testing.assert_array_equal(read_image(io.BytesIO(broken)), wanted)
 
 
 @given(data=st.binary(max_size=200), cut=st.integers(0, 60))

@@ -102,7 +102,8 @@ def test_only_the_engines_of_torch_and_tensorrt_import_torch_in_the_runtime() ->
 
 def test_import_is_light() -> None:
     script = (
-        "import sys, perception; heavy = {'torch', 'timm', 'pytorch_lightning', 'open3d', 'nuscenes', 'matplotlib'};"
+        "import sys, perception, perception.files;"
+        "heavy = {'torch', 'timm', 'pytorch_lightning', 'open3d', 'nuscenes', 'matplotlib', 'cv2'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from perception.errors import InputError
+from perception.opencv import opencv
 from perception.runtime.decoded import check_picture, to_prediction
 from perception.runtime.exported_file import FUSION, POINTS, FileInfo
 from perception.runtime.fovea import fuse
@@ -21,7 +21,8 @@ from perception.types import Prediction
 class ExportedEngine(ABC):
     """An engine over one exported file; subclasses know the runtime.
 
-    The picture is resized on the host with an antialiased bilinear filter, as the torch engine does on a CPU.
+    The picture is resized on the host: to a smaller one by the mean over the area of each pixel, a little sharper than
+    the antialiased bilinear filter of the torch engine and much faster.
 
     Args:
         path: the file.
@@ -102,7 +103,10 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """``(H, W, 3)`` uint8 resampled to ``size``."""
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    cv2 = opencv()
+    smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # each pixel the mean of the area that it covers
+    return cv2.resize(image, (size[1], size[0]), interpolation=how)
 
 
 def input_batch(picture: np.ndarray, kind: str) -> np.ndarray:
