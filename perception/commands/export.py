@@ -41,6 +41,7 @@ def main(
     scale: float | None = None,
     input: str = "uint8",
     postprocess: bool = True,
+    masks: str = "full",
     half: bool = False,
     device: str = "cpu",
     lidar: bool = True,
@@ -72,6 +73,8 @@ def main(
         scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
+        masks: full, or coarse: masks leave the network as logits at the stride of their heads, and engines make masks
+            of them on the host, the same and much faster than a network does on a CPU.
         half: store the weights of an OpenVINO file in half precision; run a TensorRT engine in it.
         device: that an aoti package is compiled for: cpu or cuda.
         lidar: of a model that joins cameras and LiDAR, take points beside the pictures; false exports its camera part.
@@ -101,7 +104,7 @@ def main(
     if pictures < 1 or timing < 0:
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
     traced, *more = (parse_size(part) for part in size.split(","))
-    options = Options(format, traced, FREE[free_size], scale, input, postprocess, half, device, tuple(more))
+    options = Options(format, traced, FREE[free_size], scale, input, postprocess, masks, half, device, tuple(more))
     eight = int8 or fp8
     if int8 and fp8:
         raise InputError("--int8 and --fp8 exclude each other; write a file for each")
@@ -116,7 +119,7 @@ def main(
         sweep = None if frames is None else Path(frames)
         for_cameras = {
             "free_size": free_size != "auto", "scale": scale is not None, "input": input != "uint8", "half": half,
-            "device": device != "cpu", "int8": int8, "fp8": fp8,
+            "masks": masks != "full", "device": device != "cpu", "int8": int8, "fp8": fp8,
         }  # fmt: skip
         if isinstance(network, LidarModel):
             result = export_lidar(
@@ -150,6 +153,7 @@ def main(
         "format": format,
         "size": size,
         "free_size": described.free_size,
+        "mask_strides": described.mask_strides,
         "opset": described.opset,
         "digest": described.digest,
         "files": [out.name, *described.data],

@@ -41,7 +41,7 @@ def _decoded(engine: ExportedEngine, batch: Batch) -> dict[str, torch.Tensor]:
     picture = picture_of(batch)
     size, inner = picture.shape[:2], engine.described.size
     batch_of_one = input_batch(resized(picture, inner), engine.described.input)
-    found = {name: torch.from_numpy(value) for name, value in engine.run(batch_of_one).items()}
+    found = {name: torch.from_numpy(value) for name, value in engine.decoded(batch_of_one).items()}
     for name in DENSE_HEADS:
         if name in found and tuple(found[name].shape[-2:]) != size:
             mask = torch.nn.functional.interpolate(found[name][:, None].float(), size=size, mode="nearest-exact")

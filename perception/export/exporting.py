@@ -27,6 +27,8 @@ from perception.runtime.tensorrt_engine import check_gpu
 FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine", "aoti": ".pt2"}
 ONE_SIZE = ("tensorrt", "aoti")
 """Formats whose files run at the traced size alone."""
+MASKS = ("full", "coarse")
+"""How files give masks."""
 FREE_FACTORS = ((0.5, 0.5), (0.75, 1.0), (1.0, 0.7), (1.25, 1.25), (0.63, 0.87))
 """Sizes at which a file of free size is compared, relative to the traced one; none is it."""
 
@@ -41,6 +43,8 @@ class Options:
         free_size: whether other sizes work too; ``None`` decides by the network.
         scale: share of the camera's resolution, for models with norms per scale.
         input, postprocess: see :class:`ExportNetwork`.
+        masks: one of :data:`MASKS`: ``full``, or ``coarse`` for logits at the stride of their head, of which engines
+            make masks on the host.
         half: store OpenVINO's weights in half precision; run TensorRT's network in it.
         device: ``cpu`` or ``cuda``, that an AOTInductor package is compiled for.
         more_sizes: further sizes of a TensorRT engine.
@@ -52,6 +56,7 @@ class Options:
     scale: float | None = None
     input: str = "uint8"
     postprocess: bool = True
+    masks: str = "full"
     half: bool = False
     device: str = "cpu"
     more_sizes: tuple[tuple[int, int], ...] = ()
@@ -82,10 +87,12 @@ def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[Ex
         model.select_scale(options.scale)
     free = takes_free_size(model) if options.free_size is None else options.free_size
     free = bool(options.more_sizes) or (free and options.format not in ONE_SIZE)
-    network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess).eval()
+    coarse = options.masks == "coarse"
+    network = ExportNetwork(model.eval().cpu(), options.input, options.postprocess, coarse=coarse).eval()
     described = describe_model(
-        model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess
-    )
+        model, options.size, free_size=free, scale=options.scale, input=options.input, postprocess=options.postprocess,
+        mask_strides=model.mask_strides if coarse else {},
+    )  # fmt: skip
     traced = network if free else at_one_size(network, options.size)
     if options.format == "onnx":
         return network, export_onnx(traced, described, out)
@@ -102,7 +109,9 @@ def write_model(model: PerceptionModel, out: Path, options: Options) -> tuple[Ex
 def _tensorrt(network: ExportNetwork, described: FileInfo, between: Path, out: Path, options: Options) -> FileInfo:
     traced = network
     if options.half:
-        traced = ExportNetwork(copy.deepcopy(network.model), network.input, network.postprocess, half=True).eval()
+        traced = ExportNetwork(
+            copy.deepcopy(network.model), network.input, network.postprocess, half=True, coarse=network.coarse
+        ).eval()
         described = replace(described, precision="fp16")
     return export_tensorrt(between, export_onnx(traced, described, between), out, options.more_sizes)
 
@@ -118,7 +127,7 @@ def parities(
     for name, engine in open_engines(out).items():
         for size in sizes:
             try:
-                entry = record(compare(network, engine.run, pictures, size))
+                entry = record(compare(network, engine.decoded, pictures, size))
             except InputError as error:
                 entry = {"size": f"{size[0]}x{size[1]}", "passed": False, "outputs": {}, "error": str(error)}
             records.append({"engine": name, **entry})
@@ -149,6 +158,15 @@ def check_options(model: PerceptionModel, out: Path, options: Options) -> None:
         raise InputError(f"unknown format {options.format!r}; use one of {', '.join(FORMATS)}")
     if out.suffix != FORMATS[options.format]:
         raise InputError(f"out {out} must end in {FORMATS[options.format]} for format {options.format}")
+    if options.masks not in MASKS:
+        raise InputError(f"unknown masks {options.masks!r}; use {' or '.join(MASKS)}")
+    if options.masks == "coarse" and not options.postprocess:
+        raise InputError("--masks coarse goes without --postprocess false, which gives all maps as they are")
+    if options.masks == "coarse" and not model.mask_strides:
+        raise InputError(
+            f"{type(model).__name__} has no masks from a head of known stride, so they cannot be left coarse; leave "
+            "--masks out"
+        )
     if options.format in ONE_SIZE and options.free_size:
         raise InputError(f"a file of format {options.format} has one size; leave --free_size out, export one for each")
     if options.device != "cpu" and (options.format != "aoti" or options.device != "cuda"):

@@ -25,6 +25,8 @@ class ExportNetwork(nn.Module):
         input: ``uint8`` takes 0..255, ``float`` takes 0..1; normalisation is inside either way.
         postprocess: ``semantic``, ``drivable``, ``lane`` as ``(N, H, W)`` uint8, and ``boxes`` ``(N, K, 4)``,
             ``scores``, ``labels`` ``(N, K)``; without it the logits of each head, detection as ``heatmap`` and ``box``.
+        coarse: instead of masks the float32 logits that they are made of, ``(N, C, h, w)`` at the model's
+            ``mask_strides``; boxes are decoded all the same.
         half: the network runs in half precision, which changes the model; its outputs are decoded in float.
 
     Shape:
@@ -32,8 +34,9 @@ class ExportNetwork(nn.Module):
     """
 
     def __init__(
-        self, model: PerceptionModel, input: str = "uint8", postprocess: bool = True, half: bool = False
-    ) -> None:
+        self, model: PerceptionModel, input: str = "uint8", postprocess: bool = True, half: bool = False,
+        coarse: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if input not in INPUTS:
             raise InputError(f"unknown input {input!r}; use {' or '.join(INPUTS)}")
@@ -41,15 +44,26 @@ class ExportNetwork(nn.Module):
         self.half_precision = half
         self.input = input
         self.postprocess = postprocess
+        self.coarse = coarse
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return self._answer(image, self.coarse)
+
+    def decoded(self, image: Tensor) -> dict[str, Tensor]:
+        """What an engine over the file gives: :meth:`forward`, with masks at full size whether or not coarse."""
+        return self._answer(image, False)
+
+    def _answer(self, image: Tensor, coarse: bool) -> dict[str, Tensor]:
         pixels = image.float() / 255 if self.input == "uint8" else image
-        outputs = self.model(pixels.half() if self.half_precision else pixels)
+        pixels = pixels.half() if self.half_precision else pixels
+        outputs = self.model.coarse(pixels) if coarse else self.model(pixels)
         if self.half_precision:
             outputs = tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, outputs)
         if not self.postprocess:
             return raw_outputs(outputs)
-        return {name: value for name, value in self.model.decode(outputs).items() if name in DECODED}
+        logits = {name: outputs.pop(name) for name in DENSE_HEADS if coarse and name in outputs}
+        decoded = self.model.decode(outputs)
+        return logits | {name: value for name, value in decoded.items() if name in DECODED}
 
     def example(self, size: tuple[int, int], batch: int = 1) -> Tensor:
         """A picture batch to trace with."""

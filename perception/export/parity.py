@@ -47,14 +47,14 @@ def compare(network: ExportNetwork, run: Runner, pictures: Sequence[np.ndarray],
     """Compare a file with the network that it was made from.
 
     Args:
-        run: the file: ``(1, 3, H, W)`` of the file's input type in, its outputs out.
+        run: the file: ``(1, 3, H, W)`` of the file's input type in, its outputs out, masks at full size.
         pictures: ``(H, W, 3)`` uint8 RGB, resized to ``size``.
     """
     figures: dict[str, list[dict[str, float]]] = {}
     for picture in pictures:
         batch = torch.from_numpy(input_batch(resized(picture, size), network.input))
         with torch.inference_mode():
-            wanted = {name: value.numpy() for name, value in network(batch).items()}
+            wanted = {name: value.numpy() for name, value in network.decoded(batch).items()}
         for name, value in agreement(wanted, run(batch.numpy())).items():
             figures.setdefault(name, []).append(value)
     outputs = {name: _worst(values) for name, values in figures.items()}

@@ -39,7 +39,7 @@ def time_engines(
     calls: dict[str, Callable[[np.ndarray], Any]] = {
         "torch": _torch(network, torch.contiguous_format),
         REFERENCE: _torch(network, torch.channels_last),
-        **{name: engine.run for name, engine in engines.items()},
+        **{name: engine.decoded for name, engine in engines.items()},
     }
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(runs + 2):
@@ -83,6 +83,6 @@ def _torch(network: ExportNetwork, layout: torch.memory_format) -> Callable[[np.
 
     def call(image: np.ndarray) -> Any:
         with torch.inference_mode():
-            return own(torch.from_numpy(image).contiguous(memory_format=layout))
+            return own.decoded(torch.from_numpy(image).contiguous(memory_format=layout))
 
     return call

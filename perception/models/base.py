@@ -57,6 +57,18 @@ class PerceptionModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Tensor) -> dict[str, Any]: ...
 
+    @property
+    def mask_strides(self) -> dict[str, int]:
+        """Strides of the dense outputs of :meth:`coarse`; empty for models that have no such outputs."""
+        return {}
+
+    def coarse(self, image: Tensor) -> dict[str, Any]:
+        """:meth:`forward` without enlarging the dense logits: ``(B, C, h, w)`` at :attr:`mask_strides`, padding kept.
+
+        :func:`perception.runtime.masks.decode_masks` makes the masks of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no coarse outputs")
+
     def loss(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Losses that belong to the model, by head; heads without one take the training task's."""
         return {}

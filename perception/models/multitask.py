@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.models.backbones import build_backbone
-from perception.models.base import HEADS, PerceptionModel, resize_logits
+from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel, resize_logits
 from perception.models.heads.center import CenterHead
 from perception.models.heads.dense import SEMANTIC_HEADS, build_semantic_head
 from perception.models.heads.detr import DetrHead
@@ -127,12 +127,19 @@ class MultiTaskModel(PerceptionModel):
     def forward(self, image: Tensor) -> dict[str, Any]:
         return self.predict(self.pyramid(image), (image.shape[-2], image.shape[-1]))
 
+    @property
+    def mask_strides(self) -> dict[str, int]:
+        return {name: self.levels[name] for name in self.heads if name in DENSE_HEADS}
+
+    def coarse(self, image: Tensor) -> dict[str, Any]:
+        return self.predict(self.pyramid(image), (image.shape[-2], image.shape[-1]), coarse=True)
+
     def pyramid(self, image: Tensor) -> dict[int, Tensor]:
         """``(B, channels, h, w)`` map of each stride that a head reads."""
         return self.neck(self.backbone(self.normalise(image)))
 
-    def predict(self, maps: dict[int, Tensor], size: tuple[int, int]) -> dict[str, Any]:
-        """Outputs of the heads from the pyramid of images of ``size``."""
+    def predict(self, maps: dict[int, Tensor], size: tuple[int, int], coarse: bool = False) -> dict[str, Any]:
+        """Outputs of the heads from the pyramid of images of ``size``; coarse ones stay at the stride of their head."""
         stride = self.train_stride if self.training else 1
         dense = (size[0] // stride, size[1] // stride)
         outputs: dict[str, Any] = {}
@@ -142,7 +149,8 @@ class MultiTaskModel(PerceptionModel):
             else:
                 several = name == "semantic" and len(self.semantic_levels) > 1
                 read = [maps[level] for level in self.semantic_levels] if several else maps[self.levels[name]]
-                outputs[name] = resize_logits(head(read), dense, self.levels[name] // stride)
+                logits = head(read)
+                outputs[name] = logits if coarse else resize_logits(logits, dense, self.levels[name] // stride)
         if "detection" in outputs:
             outputs["detection"] |= {"size": size, "level": self.levels["detection"]}
         return outputs

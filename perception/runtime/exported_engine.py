@@ -14,6 +14,7 @@ from perception.opencv import opencv
 from perception.runtime.decoded import check_picture, to_prediction
 from perception.runtime.exported_file import FUSION, POINTS, FileInfo
 from perception.runtime.fovea import fuse
+from perception.runtime.masks import decode_masks
 from perception.runtime.plan import Plan
 from perception.types import Prediction
 
@@ -54,7 +55,12 @@ class ExportedEngine(ABC):
 
     @abstractmethod
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Decoded results of a ``(1, 3, H, W)`` batch of the file's input type."""
+        """The file's outputs for a ``(1, 3, H, W)`` batch of its input type."""
+
+    def decoded(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        """What :meth:`run` gives, with masks made of coarse logits where the file has such."""
+        strides = self.described.mask_strides
+        return decode_masks(self.run(image), strides, (image.shape[2], image.shape[3])) if strides else self.run(image)
 
     def facts(self, engine: str, device: str, device_name: str, precision: str, threads: int) -> dict[str, Any]:
         """The part of ``info`` that all of them share."""
@@ -86,7 +92,7 @@ class ExportedEngine(ABC):
         if plan.fovea is not None:
             at = plan.fovea.window
             views.append(image[at.top : at.top + at.height, at.left : at.left + at.width])
-        predictions = [to_prediction(self.run(self._input(view)), self._score) for view in views]
+        predictions = [to_prediction(self.decoded(self._input(view)), self._score) for view in views]
         return predictions[0] if plan.fovea is None else fuse(plan, predictions[0], predictions[1])
 
     def _input(self, view: np.ndarray) -> np.ndarray:

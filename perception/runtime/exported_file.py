@@ -51,6 +51,8 @@ class FileInfo:
         neighbours, voxel_m: of LiDAR files that take ``neighbours`` ``(P, neighbours + 1)`` int64 rows besides, the
             point itself first, of points that were merged by voxels of this edge; 0 where the network takes none.
         postprocess: whether masks are class indices and boxes are decoded, instead of raw maps.
+        mask_strides: in pixels, of each mask that comes as coarse logits ``(N, C, h, w)``, of which
+            :mod:`perception.runtime.masks` makes masks; empty where they come at full size.
         precision: of the weights and activations, such as ``fp32`` or ``int8``.
         opset: of ONNX, or 0.
         suffix: of the file's name, which says who reads it.
@@ -75,6 +77,7 @@ class FileInfo:
     neighbours: int = 0
     voxel_m: float = 0.0
     postprocess: bool = True
+    mask_strides: dict[str, int] = field(default_factory=dict)
     precision: str = "fp32"
     opset: int = 0
     suffix: str = ".onnx"
@@ -87,7 +90,9 @@ class FileInfo:
     def kind_digest(self) -> str:
         """A short name for what was exported, whatever its weights: that is what latencies depend on."""
         size = self.free_size or ([self.size, *self.sizes] if self.sizes else self.size)
-        kind = (self.model, self.options, self.label_set, size, self.scale, self.precision)
+        kind: tuple[Any, ...] = (self.model, self.options, self.label_set, size, self.scale, self.precision)
+        if self.mask_strides:
+            kind += (self.mask_strides,)
         return hashlib.sha256(json.dumps(kind, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def takes(self, size: tuple[int, int]) -> bool:
