@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,19 @@ from typing import Any
 import numpy as np
 
 from perception.commands.stream_drives import AS_RECORDED, Drive, open_drives, with_stride, with_trace
+from perception.commands.stream_engine import kept_folder, note_mismatch, plan_gmacs, replayed_latencies, stream_engine
 from perception.commands.stream_evaluation import Evaluation
-from perception.commands.stream_predictions import Predictor, cache_folder
-from perception.commands.stream_report import compare, curve_record, policy_row, show, trace_records, write_page
-from perception.commands.stream_scores import supported_mps
-from perception.console import console, progress_bar, warn
+from perception.commands.stream_hazards import supported_mps
+from perception.commands.stream_predictions import Predictor
+from perception.commands.stream_records import compare, curve_record, fastest_supported, policy_row, trace_records
+from perception.commands.stream_report import show, write_page
+from perception.console import console, warn
 from perception.errors import InputError
 from perception.files import write_json
 from perception.metrics.recall import min_height_px as least_height
 from perception.metrics.recall import recall_curve
 from perception.metrics.streaming import mean_iou
-from perception.runtime.calibration import Condition, measure
-from perception.runtime.engine import Engine, TorchEngine
 from perception.runtime.latency import LatencyTable
-from perception.runtime.pictures import encode
 from perception.runtime.plan import Plan, parse_scales, trained_scales
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.resolution import FixedPolicy
@@ -36,8 +34,6 @@ from perception.runtime.utility import KEY as UTILITY
 
 JSON, HTML = "stream.json", "stream.html"
 MODES = ("event", "live")
-BOX_SCORE = 0.05
-"""Average precision needs boxes that are less sure than those that a hazard is found by."""
 __all__ = ["main", "show"]
 
 
@@ -74,6 +70,7 @@ def main(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "own",
 ) -> dict[str, Any]:
     """Streaming perception: each labelled instant is scored against the newest answer finished by then.
 
@@ -83,7 +80,7 @@ def main(
 
     Args:
         data: world data set with sweeps (or another nuScenes-format one with dense labels), or a CamVid folder.
-        model: checkpoint file, saved folder, or a name from `perception models`.
+        model: checkpoint file, saved folder, a name from `perception models`, or a file of `perception export`.
         out: folder for stream.json and stream.html.
         mode: event (replayed from latencies, deterministic) or live (the real-time loop drives each drive under each
             policy at the camera's pace, and what it publishes is scored; without the oracle).
@@ -110,7 +107,8 @@ def main(
         recall_floor: recall that the measured height keeps.
         score: boxes with a lower score do not find a hazard.
         min_iou: nor do boxes that share less of it, as intersection over union.
-        corridor_m: count only hazards this close to the line ahead; default all in view.
+        corridor_m: hazards this close to the line ahead are in the way, and counted; default 4, the stopping model's
+            own; inf for all in view, which are also reported by themselves.
         settle_s: instants this early in a drive are not scored.
         oracle: also run the oracle, which needs every frame under every plan.
         resamples: of the bootstrap.
@@ -120,6 +118,9 @@ def main(
         seed: of latencies, traces and the bootstrap.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, bf16 or fp16.
+        engine: torch for models; onnxruntime, openvino or tensorrt for files of `perception export`; own takes torch,
+            onnxruntime for .onnx and openvino for .xml; auto measures what this device has at the largest plan of
+            latencies, and keeps the fastest that agrees with torch.
 
     Returns:
         The content of stream.json.
@@ -127,6 +128,8 @@ def main(
     Raises:
         InputError: for bad input.
     """
+    if corridor_m is not None and not corridor_m > 0:
+        raise InputError(f"corridor_m {corridor_m:g} is not above 0; give inf for all hazards in view")
     for name, value in (("score", score), ("min_iou", min_iou), ("recall_floor", recall_floor)):
         if not 0 < value <= 1:
             raise InputError(f"{name} {value:g} is outside 0..1")
@@ -139,10 +142,10 @@ def main(
         raise InputError(f"recorded_speed {recorded_speed!r} must be a number, such as 30km/h")
     table = None if latencies is None else LatencyTable.load(latencies)
     with console.status(f"loading {model}"):
-        network, engine = _load(model, device, precision)
+        runner = stream_engine(model, device, precision, engine, table)
 
     def drives_of(root: Path, of_split: str) -> list[Drive]:
-        found = open_drives(root, engine.labels, of_split, camera, version, recorded.speed_mps)[:max_drives]
+        found = open_drives(root, runner.labels, of_split, camera, version, recorded.speed_mps)[:max_drives]
         shaped = [
             _shaped(drive, kind, stride, max_frames, seed + i) for i, drive in enumerate(found) for kind in traces
         ]
@@ -155,14 +158,14 @@ def main(
     stopping = StoppingModel(camera_interval_s=interval_s)
     if table is not None:
         plans = table.plans
-        _note_mismatch(table, engine, native)
+        note_mismatch(table, runner, native)
     else:
-        rungs = trained_scales(engine.info) if scales is None else parse_scales(scales)
+        rungs = trained_scales(runner.info) if scales is None else parse_scales(scales)
         plans = build_plans(native, rungs, fovea, drives[0].camera, stopping)
-    times = _latencies(engine, plans, drives[0], table, latency_ms, timing_frames)
-    evaluation = Evaluation(engine.labels, plans, times, settle_s, seed, score, min_iou, corridor_m)
+    times = replayed_latencies(runner, plans, drives[0], table, latency_ms, timing_frames)
+    evaluation = Evaluation(runner.labels, plans, times, settle_s, seed, score, min_iou, corridor_m)
 
-    predict = Predictor(engine, _folder(cache, model, data, engine))
+    predict = Predictor(runner, kept_folder(cache, model, data, runner))
     merits: dict[str, float] = {}
     curve = None
     utility, at_rest = None, dict[Plan, float]()
@@ -172,7 +175,7 @@ def main(
         if not others:
             raise InputError(f"no drive of {choose_on} has two frames and is as long as settle_s {settle_s:g} s")
         _native([drives[0], *others])
-        chooser = Predictor(engine, _folder(cache, model, choose_on, engine))
+        chooser = Predictor(runner, kept_folder(cache, model, choose_on, runner))
         learnt = evaluation.learn(others, chooser)
         merits, utility = learnt.miou, learnt.utility
         curve = recall_curve(learnt.rest.heights_px, learnt.rest.hits)
@@ -185,15 +188,13 @@ def main(
                 height, height_from = measured, f"recall {recall_floor:g} on {choose_on}"
     stopping = replace(stopping, min_height_px=height)
     if mode == "live":
-        results = evaluation.run_live(drives, engine, stopping, utility)
+        results = evaluation.run_live(drives, runner, stopping, utility)
     else:
         results = evaluation.run(drives, predict, stopping, oracle, utility)
 
-    costs = {plan: _gmacs(network, plan) for plan in plans}
-    rows = {
-        name: policy_row(name, kind, scores, engine.labels, costs.__getitem__)
-        for name, (kind, scores) in results.items()
-    }
+    gmacs = plan_gmacs(runner)
+    costs = None if gmacs is None else {plan: gmacs(plan) for plan in plans}
+    rows = {name: policy_row(name, kind, scores, runner.labels, costs) for name, (kind, scores) in results.items()}
     if choose_on is None:
         merits = {name: row["miou"] or 0.0 for name, row in rows.items() if row["kind"] == "fixed"}
     best = max(merits, key=merits.__getitem__)
@@ -206,6 +207,12 @@ def main(
         if row["kind"] != "fixed"
     ]
     ceiling = np.sum(evaluation.ceiling, axis=0)
+    corridor = stopping.corridor_half_width_m if corridor_m is None else corridor_m
+    plan_rows = [
+        _plan_record(plan, times, drives[0], stopping)
+        | {"gmacs": None if costs is None else costs[plan], "miou_at_rest": at_rest.get(plan)}
+        for plan in plans
+    ]
     result = {
         "bench": "stream",
         "data": str(data),
@@ -216,10 +223,9 @@ def main(
         "settle_s": settle_s,
         "drives": [_drive_record(drive) for drive in drives],
         "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
-        "plans": [
-            _plan_record(plan, times, drives[0], stopping) | {"gmacs": costs[plan], "miou_at_rest": at_rest.get(plan)}
-            for plan in plans
-        ],
+        "plans": plan_rows,
+        **fastest_supported(plans, plan_rows),
+        "corridor_m": corridor if np.isfinite(corridor) else None,
         UTILITY: None if utility is None else utility.record(),
         "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
         "best_fixed": {"plan": best, "rung": rung, "chosen_on": str(choose_on or "these very drives")},
@@ -227,7 +233,7 @@ def main(
         "policies": list(rows.values()),
         "comparisons": comparisons,
         "traces": trace_records(results, drives, best, resamples, seed) if len(traces) > 1 else [],
-        "machine": engine.info,
+        "machine": runner.info,
         "files": [],
     }
     if out is not None:
@@ -287,82 +293,6 @@ def _check(
             raise InputError(f"{name} {value} is below {low}")
     if not 0 <= settle_s < 3600:
         raise InputError(f"settle_s {settle_s:g} is outside 0..3600")
-
-
-def _load(model: str, device: str, precision: str) -> tuple[Any, TorchEngine]:
-    import perception
-
-    network = perception.load(model)
-    shape_only = copy.deepcopy(network).to("meta")
-    return shape_only, TorchEngine(network, device, precision, BOX_SCORE)
-
-
-def _gmacs(network: Any, plan: Plan) -> float:
-    """Multiply-accumulates of a plan in billions: convolutions and matrix products, as ``perception models`` counts."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    sizes = [plan.size] if plan.fovea is None else [plan.size, (plan.fovea.window.height, plan.fovea.window.width)]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        for size in sizes:
-            network(torch.empty(1, 3, *size, device="meta"))
-    return round(counter.get_total_flops() / 2e9, 4)
-
-
-def _note_mismatch(table: LatencyTable, engine: Engine, native: tuple[int, int]) -> None:
-    """Latencies of another machine may be replayed; those of another camera cannot."""
-    measured = table.key.get("native")
-    if measured is not None and measured != list(native):
-        shown = "x".join(map(str, measured)) if isinstance(measured, list) else repr(measured)
-        raise InputError(f"the latencies are for pictures of {shown}, not {native[0]}x{native[1]}")
-    try:
-        table.check(engine.info, native)
-    except InputError as difference:
-        warn(f"replaying latencies that were not measured with this: {difference}")
-
-
-def _latencies(
-    engine: Engine, plans: Sequence[Plan], drive: Drive, table: LatencyTable | None, given: str | None, frames: int
-) -> ReplayedLatencies:
-    if table is not None:
-        return ReplayedLatencies.from_table(table)
-    if given is not None:
-        return ReplayedLatencies(_parse_latencies(given, plans))
-    back_to_back = Condition("back to back", paced=False)
-    pictures = [encode(drive.picture(tick)) for tick in range(0, len(drive), max(1, len(drive) // 8))][:8]
-    with progress_bar() as bar:
-        task = bar.add_task("timing plans", total=None)
-        measured = measure(
-            engine, plans, drive.camera.size, frames, (back_to_back,), pictures,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    return ReplayedLatencies({plan: measured[plan][back_to_back.name].latency_ms for plan in plans})
-
-
-def _parse_latencies(text: str, plans: Sequence[Plan]) -> dict[Plan, float]:
-    names = {plan.name: plan for plan in plans}
-    parts = [part.strip() for part in text.strip("[] ").split(",")]
-    try:
-        if all("=" in part for part in parts):
-            named = dict(part.rsplit("=", 1) for part in parts)
-            found = {names[name]: float(value) for name, value in named.items()}
-        else:
-            found = dict(zip(plans, map(float, parts), strict=True))
-    except (ValueError, KeyError):
-        found = {}
-    if set(found) != set(plans):
-        raise InputError(f"latency_ms {text!r} must give one number for each of {', '.join(names)}")
-    return {plan: found[plan] for plan in plans}
-
-
-def _folder(cache: Path | None, model: str, data: Path, engine: Engine) -> Path | None:
-    if cache is None:
-        return None
-    facts = {name: engine.info.get(name) for name in ("device_name", "precision", "torch", "label_set")}
-    folder = cache_folder(cache, model, data, facts | {"score": BOX_SCORE})
-    if folder is None:
-        warn("predictions of random weights are not kept")
-    return folder
 
 
 def _drive_record(drive: Drive) -> dict[str, Any]:

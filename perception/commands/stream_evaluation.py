@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.commands.stream_drives import Drive
+from perception.commands.stream_hazards import HazardRule
 from perception.commands.stream_live import DriveSource, drive_live, score_live
 from perception.commands.stream_predictions import Predictor
 from perception.commands.stream_scores import (
     AtRest,
     DriveScore,
-    HazardRule,
     coarse_scores,
     late_truth_counts,
     score_schedules,
@@ -62,7 +62,7 @@ class Evaluation:
         settle_s: instants this early in a drive are not scored.
         seed: of the latencies drawn.
         score: of boxes that find a hazard; min_iou: their overlap with it.
-        corridor_m: of hazards; ``None`` for all in view.
+        corridor_m: of hazards, to each side; ``None`` for the stopping model's, infinite for all in view.
         ceiling: per drive ``(3, C)`` counts of the truth one frame late; filled by :meth:`run`.
     """
 
@@ -142,7 +142,7 @@ class Evaluation:
 
     def _hazard_rule(self, drive: Drive, stopping: StoppingModel) -> HazardRule:
         seen = {plan: seen_range_m(plan, drive.camera, stopping) for plan in self.plans}
-        corridor = float("inf") if self.corridor_m is None else self.corridor_m
+        corridor = stopping.corridor_half_width_m if self.corridor_m is None else self.corridor_m
         return HazardRule(stopping, self.times, seen, self.score, self.min_iou, corridor)
 
     def _policies(

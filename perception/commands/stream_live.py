@@ -11,7 +11,8 @@ from statistics import median
 import numpy as np
 
 from perception.commands.stream_drives import Drive
-from perception.commands.stream_scores import DriveScore, HazardRule, askable_boxes, counts_of, enlarged
+from perception.commands.stream_hazards import HazardRule, Motion, askable_boxes
+from perception.commands.stream_scores import DriveScore, counts_of, enlarged
 from perception.errors import InputError
 from perception.files import read_image
 from perception.runtime.engine import Engine
@@ -93,7 +94,11 @@ def drive_live(source: DriveSource, policy: Policy, engine: Engine) -> Live:
 def score_live(
     drive: Drive, live: Live, labels: LabelSet, settle_s: float = 1.0, hazards: HazardRule | None = None
 ) -> DriveScore:
-    """Score each instant against what was published last by then, whether an own answer or one in its place."""
+    """Score each instant against what was published last by then, whether an own answer or one in its place.
+
+    Hazards are compared with its boxes moved by the way since the capture, or, where the loop has moved them already,
+    since the publication.
+    """
     runs = []
     for result, finish_s in zip(live.results, live.finished, strict=True):
         assert result.decision is not None
@@ -104,6 +109,7 @@ def score_live(
     end_s = drive.times_s[-1] + drive.interval_s
     score = DriveScore(schedule, end_s - drive.times_s[0], schedule.busy_s(end_s))
     moments = [moment for moment, _ in live.published]
+    motion = Motion(drive)
     rows, drivable = [], []
     for tick, time_s in enumerate(drive.times_s):
         if time_s - drive.times_s[0] < settle_s:
@@ -128,8 +134,11 @@ def score_live(
             score.truth.append(truth)
             if hazards is not None:
                 run = schedule.answer(tick) or runs[0]
-                wanted = truth[askable_boxes(drive, truth, labels, hazards)]
-                score.hazards.extend(hazards.rows(wanted, found, run.plan, drive.speeds_mps[tick]))
+                wanted = truth[askable_boxes(drive, truth, labels)]
+                if out is not None:
+                    since_s = moments[position] - (0.0 if out.warped else (out.age_ms or 0.0) / 1e3)
+                    found = motion.boxes(found, since_s, time_s)
+                score.hazards.extend(hazards.rows(wanted, found, run.plan, drive.speeds_mps[tick], drive.camera))
     if not rows:
         raise InputError(f"drive {drive.name} is shorter than settle_s {settle_s:g}; use a smaller one")
     score.counts = np.stack(rows)

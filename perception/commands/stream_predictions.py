@@ -15,7 +15,7 @@ import numpy as np
 from perception.commands.stream_drives import Drive
 from perception.errors import InputError
 from perception.files import atomic_path, inside
-from perception.runtime.engine import Engine
+from perception.runtime.engine import RUNS, Engine
 from perception.runtime.plan import Plan
 from perception.types import Boxes, Prediction
 
@@ -111,14 +111,21 @@ class Predictor:
 
 
 def cache_folder(root: Path, model: str, data: str | Path, facts: Mapping[str, Any]) -> Path | None:
-    """A folder below ``root`` for this model, its settings and this data set; ``None`` for random weights."""
+    """A folder below ``root`` for this model, its settings and this data set; ``None`` for random weights.
+
+    Weights that lie beside an exported file under its name (``.bin`` of OpenVINO, ``.onnx.data``) count as the model's.
+    """
     path = Path(model)
-    files = sorted(path.glob("*")) if path.is_dir() else [path]
-    if not path.exists():
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        beside = path.parent.iterdir() if path.suffix in RUNS else ()
+        names = (f"{path.stem}.bin", f"{path.name}.", f"{path.name}_")
+        files = [path, *sorted(file for file in beside if file.is_file() and file.name.startswith(names))]
+    else:
         return None
     digest = hashlib.sha256()
     for file in files:
-        if file.is_file():
-            digest.update(file.name.encode() + file.read_bytes())
+        digest.update(file.name.encode() + file.read_bytes())
     digest.update(str(Path(data).resolve()).encode() + repr(sorted(facts.items())).encode())
     return root / digest.hexdigest()[:24]

@@ -1,166 +1,15 @@
-"""Figures of a streaming evaluation: a row per policy, differences with intervals, a table and a page."""
+"""What a streaming evaluation shows of its records: a table and a page."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from perception.commands.stream_drives import Drive
-from perception.commands.stream_scores import DriveScore
 from perception.files import atomic_path
-from perception.metrics.recall import RecallCurve, wilson_lower
-from perception.metrics.streaming import average_precision_50, block_sums, iou, mean_iou, paired_bootstrap
-from perception.runtime.plan import Plan
-from perception.taxonomy import LabelSet
 
-SPEED_EDGES_KMH = (0, 10, 30, 50, 70, 90, 110)
-BLOCK_S = 1.0
 COLUMNS = ("mIoU %", "drivable IoU", "mAP50 %", "hazards %", "age ms", "busy time", "Mpx /s", "GMAC /s")
-
-
-def policy_row(
-    name: str, kind: str, scores: Sequence[DriveScore], labels: LabelSet, gmacs: Callable[[Plan], float]
-) -> dict[str, Any]:
-    """What one policy is worth over all drives."""
-    counts = sum(score.counts.sum(0) for score in scores)
-    drivable = [score.drivable for score in scores if score.drivable is not None]
-    seconds = sum(score.duration_s for score in scores)
-    runs = [run for score in scores for run in score.schedule.runs]
-    boxes = [answer for score in scores for answer in score.boxes]
-    truth = [wanted for score in scores for wanted in score.truth]
-    detects = any(answer is not None for answer in boxes)
-    ages = [age for score in scores for age in score.ages_s]
-    plans: dict[str, int] = {}
-    for run in runs:
-        plans[run.plan.name] = plans.get(run.plan.name, 0) + 1
-    hazards = [hazard for score in scores for hazard in score.hazards]
-    return {
-        "policy": name,
-        "kind": kind,
-        "miou": _number(mean_iou(counts)),
-        "drivable_iou": _number(iou(sum(d.sum(0) for d in drivable))[1]) if len(drivable) == len(scores) else None,
-        "map50": _number(average_precision_50(boxes, truth)) if detects else None,
-        "hazards": _recall(hazards),
-        "hazards_supported": _recall([hazard for hazard in hazards if hazard[2]]),
-        "hazards_by_speed": {
-            name: _recall([hazard for hazard in hazards if low <= hazard[0] * 3.6 < high])
-            for name, low, high in _speed_bins()
-        },
-        "miou_by_speed": {name: _miou_between(scores, low, high) for name, low, high in _speed_bins()},
-        "age_ms": _number(np.mean(ages) * 1e3 if ages else None),
-        "instants": sum(len(score.times_s) for score in scores),
-        "unanswered": sum(score.unanswered for score in scores),
-        "busy_share": _number(sum(score.busy_s for score in scores) / seconds),
-        "mpx_per_s": _number(sum(s.schedule.cost(lambda p: p.pixels) for s in scores) / seconds / 1e6),
-        "gmacs_per_s": _number(sum(score.schedule.cost(gmacs) for score in scores) / seconds),
-        "degraded_share": _number(np.mean([run.degraded for run in runs])),
-        "plans": dict(sorted(plans.items(), key=lambda item: -item[1])),
-        "iou": dict(zip(labels.classes, map(_number, iou(counts)), strict=True)),
-    }
-
-
-def _speed_bins() -> list[tuple[str, float, float]]:
-    """Name and edges in km/h."""
-    edges = [*SPEED_EDGES_KMH, math.inf]
-    return [(f"{low:g}-{high:g}" if high < math.inf else f"{low:g}+", low, high) for low, high in pairwise(edges)]
-
-
-def _miou_between(scores: Sequence[DriveScore], low_kmh: float, high_kmh: float) -> dict[str, Any]:
-    """Mean IoU of the instants at such speeds, over the classes that the truth has there."""
-    parts = []
-    for score in scores:
-        inside = [speed is not None and low_kmh <= speed * 3.6 < high_kmh for speed in score.speeds_mps]
-        parts.append(score.counts[np.array(inside, bool)])
-    counts = np.concatenate(parts)
-    return {"miou": _number(mean_iou(counts.sum(0))) if len(counts) else None, "instants": len(counts)}
-
-
-def compare(
-    ours: tuple[dict[str, Any], Sequence[DriveScore]],
-    theirs: tuple[dict[str, Any], Sequence[DriveScore]],
-    drives: Sequence[Drive],
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Difference of mean IoU of two policies with its interval, and how much compute one takes of the other's."""
-    (row, scores), (other_row, other_scores) = ours, theirs
-    return {
-        "policy": row["policy"],
-        "against": other_row["policy"],
-        **_difference(scores, other_scores, drives, resamples, seed),
-        **{
-            f"{name}_ratio": round(row[column] / other_row[column], 4) if other_row[column] else None
-            for name, column in (("busy", "busy_share"), ("pixels", "mpx_per_s"), ("gmacs", "gmacs_per_s"))
-        },
-    }
-
-
-def _difference(
-    ours: Sequence[DriveScore], theirs: Sequence[DriveScore], drives: Sequence[Drive], resamples: int, seed: int
-) -> dict[str, float | None]:
-    """Of mean IoU, with its interval; what one recording gives under several traces is drawn together."""
-    blocks = []
-    for side in (ours, theirs):
-        recordings: dict[str, list[np.ndarray]] = {}
-        for drive, score in zip(drives, side, strict=True):
-            recordings.setdefault(drive.name, []).append(block_sums(score.counts, score.times_s, BLOCK_S))
-        blocks.append([np.concatenate(parts) for parts in recordings.values()])
-    interval = paired_bootstrap(blocks[0], blocks[1], resamples, seed=seed)
-    enough = sum(map(len, blocks[0])) > 1  # a single block gives an interval without width
-    return {
-        "difference": round(interval.value, 5),
-        "low": round(interval.low, 5) if enough else None,
-        "high": round(interval.high, 5) if enough else None,
-    }
-
-
-def trace_records(
-    results: Mapping[str, tuple[str, Sequence[DriveScore]]],
-    drives: Sequence[Drive],
-    best: str,
-    resamples: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Each kind of speed trace by itself: what every policy is worth there, and over the best fixed plan.
-
-    Args:
-        results: kind and scores of each policy, one score a drive.
-        best: the fixed policy that the others are compared with.
-    """
-    records = []
-    for trace in dict.fromkeys(drive.trace for drive in drives):
-        of_kind = [drive for drive in drives if drive.trace == trace]
-        of_trace = {
-            name: (kind, [score for drive, score in zip(drives, scores, strict=True) if drive.trace == trace])
-            for name, (kind, scores) in results.items()
-        }
-        theirs = of_trace[best][1]
-        policies = [
-            {
-                "policy": name,
-                "kind": kind,
-                "miou": _number(mean_iou(sum(score.counts.sum(0) for score in scores))),
-                **_difference(scores, theirs, of_kind, resamples, seed),
-            }
-            for name, (kind, scores) in of_trace.items()
-        ]
-        instants = sum(len(score.times_s) for score in theirs)
-        records.append({"trace": trace, "against": best, "instants": instants, "policies": policies})
-    return records
-
-
-def curve_record(curve: RecallCurve) -> list[dict[str, Any]]:
-    """Recall by height, a row per bin."""
-    return [
-        {"from_px": edge, "boxes": count, "recall": None if recall is None else round(recall, 4)}
-        for edge, count, recall in zip(curve.edges_px, curve.counts, curve.recall, strict=True)
-    ]
 
 
 def show(result: dict[str, Any]) -> None:
@@ -199,7 +48,12 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     ]  # fmt: skip
     bins = list(result["policies"][0]["hazards_by_speed"])
     hazard_rows = [
-        [row["policy"], *(_hazard(row["hazards_by_speed"][name]) for name in bins), _hazard(row["hazards_supported"])]
+        [
+            row["policy"],
+            *(_hazard(row["hazards_by_speed"][name]) for name in bins),
+            _hazard(row["hazards_supported"]),
+            _hazard(row["hazards_in_view"]),
+        ]
         for row in result["policies"]
     ]
     speed_rows = [
@@ -211,7 +65,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     differences = ["policy", "against", "mIoU points", "95 % interval", "busy time", "pixels", "GMACs"]
     body = [
         f"<header><h1>Streaming evaluation</h1><p class='lead'>{escape(_title(result))}</p></header>",
-        _section("Accuracy against compute", pareto(result, "gmacs_per_s", "GMACs per second of driving")),
+        _section("Accuracy against compute", pareto(result, *_compute(result))),
         _section("Accuracy against time", pareto(result, "busy_share", "share of the time the worker is busy, %", 100)),
         _section("Policies", _html_table(["policy", *COLUMNS], rows) + notes),
         _section("Difference to the best fixed plans", _html_table(differences, comparison_rows)),
@@ -229,11 +83,11 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
         ]
         title = f"Streaming mIoU by speed trace, and points over {result['traces'][0]['against']}"
         body.append(_section(title, _html_table(["policy", *kinds], trace_rows)))
-    if any(row["hazards"]["count"] for row in result["policies"]):
+    if any(row["hazards_in_view"]["count"] for row in result["policies"]):
         body.append(
             _section(
-                "Recall of hazards at the range that stopping requires, by speed in km/h",
-                _html_table(["policy", *bins, "where supported"], hazard_rows),
+                f"Recall of hazards {_where(result)}, at the range that stopping requires, by speed in km/h",
+                _html_table(["policy", *bins, "where supported", "all in view"], hazard_rows),
             )
         )
     names = [plan["name"] for plan in result["plans"]]
@@ -244,7 +98,11 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
         "up to km/h": "supported_kmh", "GMACs": "gmacs",
     }  # fmt: skip
     rows = [
-        [plan["name"], *(f"{plan[name]:.1f}" for name in facts.values()), _show(plan["miou_at_rest"], "{:.2f}", 100)]
+        [
+            plan["name"],
+            *(_show(plan[name], "{:.1f}") for name in facts.values()),
+            _show(plan["miou_at_rest"], "{:.2f}", 100),
+        ]
         for plan in result["plans"]
     ]
     body.append(_section("Plans", _html_table(["plan", *facts, "mIoU at rest %"], rows)))
@@ -270,7 +128,8 @@ def pareto(result: dict[str, Any], column: str, label: str, scale: float = 1.0) 
     points = [
         Point(
             row["policy"].removeprefix("fixed:"), row["kind"], scale * row[column], 100 * row["miou"],
-            f"{row['policy']}: mIoU {100 * row['miou']:.2f}, {row['gmacs_per_s']:.1f} GMACs/s, "
+            f"{row['policy']}: mIoU {100 * row['miou']:.2f}, {row['mpx_per_s']:.2f} Mpx/s, "
+            f"{_show(row['gmacs_per_s'], '{:.1f} GMACs/s, ', unknown='')}"
             f"busy {row['busy_share']:.0%}, answers {_show(row['age_ms'], '{:.0f} ms')} old",
         )
         for row in result["policies"]
@@ -283,8 +142,15 @@ def pareto(result: dict[str, Any], column: str, label: str, scale: float = 1.0) 
 def _figures(row: Mapping[str, Any], hazards: str) -> list[str]:
     """In the order of :data:`COLUMNS`."""
     scores = (_show(row[name], "{:.2f}", 100) for name in ("miou", "drivable_iou", "map50"))
-    cost = (f"{row['busy_share']:.0%}", f"{row['mpx_per_s']:.2f}", f"{row['gmacs_per_s']:.1f}")
+    cost = (f"{row['busy_share']:.0%}", f"{row['mpx_per_s']:.2f}", _show(row["gmacs_per_s"], "{:.1f}"))
     return [*scores, hazards, _show(row["age_ms"], "{:.0f}"), *cost]
+
+
+def _compute(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Column and name of the measure of compute: pixels where multiply-accumulates are not known."""
+    if any(row["gmacs_per_s"] is None for row in result["policies"]):
+        return "mpx_per_s", "megapixels per second of driving"
+    return "gmacs_per_s", "GMACs per second of driving"
 
 
 def _title(result: Mapping[str, Any]) -> str:
@@ -296,13 +162,14 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
     best = result["best_fixed"]
     also = "" if best["rung"] == best["plan"] else f" Without plans with a fovea: {best['rung']}."
     lines = [f"Best fixed plan: {best['plan']}, chosen on {best['chosen_on']}.{also}"]
+    cost, unit = ("pixels", "pixels") if _compute(result)[0] == "mpx_per_s" else ("gmacs", "GMACs")
     for entry in result["comparisons"]:
         if entry["kind"] == "adaptive":
             lines.append(
                 f"{entry['policy']}: {100 * entry['difference']:+.2f} points of mIoU against {entry['against']} (95 % "
                 f"interval {_interval(entry)}) at "
-                f"{_show(entry['busy_ratio'], '{:.2f}x')} its busy time and {_show(entry['gmacs_ratio'], '{:.2f}x')} "
-                "its GMACs."
+                f"{_show(entry['busy_ratio'], '{:.2f}x')} its busy time and "
+                f"{_show(entry[f'{cost}_ratio'], '{:.2f}x')} its {unit}."
             )
     for record in result["traces"]:
         shown = [
@@ -316,13 +183,32 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"Ceiling, the truth one frame late: mIoU {100 * result['ceiling_miou']:.2f}.")
     height = result["min_height"]
     lines.append(f"A hazard counts as seen from {height['px']:g} network pixels of height ({height['from']}).")
+    fastest = [
+        f"{result['supported_kmh'][kind]:.0f} km/h {what} ({result['supported_plans'][kind]})"
+        for kind, what in (("uniform", "without a fovea"), ("fovea", "with one"))
+        if result["supported_kmh"][kind] is not None
+    ]
+    lines.append(f"Highest speed that a plan supports: {', '.join(fastest)}.")
     counts = [row["hazards"]["count"] for row in result["policies"]]
-    if any(counts):
+    if any(row["hazards_in_view"]["count"] for row in result["policies"]):
         lines.append(
-            f"Hazards: {min(counts)} to {max(counts)} labelled vehicles and people at 0.8 to 1.0 of the range that "
-            "stopping requires; the range depends on the plan's latency, so their number differs."
+            f"Hazards: {min(counts)} to {max(counts)} labelled vehicles and people {_where(result)}, at 0.8 to 1.0 "
+            "of the range that stopping requires; the range depends on the plan's latency, so their number differs. "
+            "The boxes of an answer are moved by the way driven since its capture."
         )
+        if result["corridor_m"] is not None:
+            seen = (
+                f"{row['policy']} {_hazard(row['hazards_in_view'])}"
+                for row in result["policies"]
+                if row["kind"] == "adaptive" or row["policy"] == best["plan"]
+            )
+            lines.append(f"Of all in view are found: {', '.join(seen)}.")
     return lines
+
+
+def _where(result: Mapping[str, Any]) -> str:
+    corridor_m = result["corridor_m"]
+    return "in view" if corridor_m is None else f"no more than {corridor_m:g} m beside the line ahead"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:
@@ -331,15 +217,6 @@ def _interval(entry: Mapping[str, Any]) -> str:
 
 def _trace_cell(row: Mapping[str, Any]) -> str:
     return f"{100 * row['miou']:.2f} ({100 * row['difference']:+.2f})"
-
-
-def _recall(hazards: Sequence[tuple[float, bool, bool]]) -> dict[str, Any]:
-    hits, count = sum(hazard[1] for hazard in hazards), len(hazards)
-    return {
-        "recall": round(hits / count, 4) if count else None,
-        "lower": round(wilson_lower(hits, count), 4) if count else None,
-        "count": count,
-    }
 
 
 def _hazard(record: Mapping[str, Any]) -> str:
@@ -351,12 +228,8 @@ def _shares(counts: Mapping[str, int], names: Sequence[str]) -> list[str]:
     return [f"{counts[name] / total:.0%}" if name in counts else "–" for name in names]
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 5)
-
-
-def _show(value: float | None, form: str, scale: float = 1.0) -> str:
-    return "–" if value is None else form.format(scale * value)
+def _show(value: float | None, form: str, scale: float = 1.0, unknown: str = "–") -> str:
+    return unknown if value is None else form.format(scale * value)
 
 
 def _section(title: str, content: str) -> str:

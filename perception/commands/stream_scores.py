@@ -8,24 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.commands.stream_drives import Drive, Truth
+from perception.commands.stream_hazards import HAZARDS, Hazard, HazardRule, Motion, askable_boxes
 from perception.commands.stream_predictions import Predictor
 from perception.errors import InputError
-from perception.geometry.camera import rays
-from perception.metrics.recall import at_required_range, countable, found
+from perception.metrics.recall import countable, found
 from perception.metrics.streaming import class_counts, enlarge, mean_iou
 from perception.runtime.plan import Plan
-from perception.runtime.resolution import Latencies
-from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Schedule
 from perception.taxonomy import LabelSet
-from perception.types import IGNORE_INDEX, Boxes, Camera, Prediction
+from perception.types import IGNORE_INDEX, Boxes, Prediction
 
 COARSE = 4
 """The oracle looks at every fourth pixel each way."""
-HAZARDS = (
-    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "bicyclist",
-)  # fmt: skip
-"""Box classes that a vehicle must stop for."""
 
 
 @dataclass
@@ -41,8 +35,7 @@ class DriveScore:
         busy_s: of that, time in which the worker ran.
         times_s, speeds_mps: of the scored instants.
         boxes, truth: predicted and labelled boxes of the instants that have labelled ones.
-        hazards: one row for each hazard at the required range: speed in m/s, whether it was found, and whether the
-            plan supports the speed.
+        hazards: one for each labelled hazard in view at the required range.
         ages_s: of the answers at the scored instants, since their capture.
         unanswered: scored instants without an answer.
     """
@@ -56,66 +49,9 @@ class DriveScore:
     drivable: np.ndarray | None = None
     boxes: list[Boxes | None] = field(default_factory=list)
     truth: list[Boxes] = field(default_factory=list)
-    hazards: list[tuple[float, bool, bool]] = field(default_factory=list)
+    hazards: list[Hazard] = field(default_factory=list)
     ages_s: list[float] = field(default_factory=list)
     unanswered: int = 0
-
-
-@dataclass(frozen=True)
-class HazardRule:
-    """Which labelled boxes count as hazards at the required range, and when they are found.
-
-    Args:
-        latencies: bounds of the plans.
-        seen_m: range that each plan sees.
-        score: predictions with a lower score do not count.
-        corridor_m: only hazards this close to the line ahead; infinite for all in view.
-    """
-
-    stopping: StoppingModel
-    latencies: Latencies
-    seen_m: Mapping[Plan, float]
-    score: float = 0.3
-    min_iou: float = 0.5
-    corridor_m: float = float("inf")
-
-    def required_m(self, plan: Plan, speed_mps: float) -> float:
-        """Range that a plan's own latency asks for at a speed."""
-        return self.stopping.required_range_m(speed_mps, self._reaction_s(plan), self.stopping.braking_mps2())
-
-    def supports(self, plan: Plan, speed_mps: float) -> bool:
-        """Whether a plan is safe at a speed."""
-        return speed_mps <= supported_mps(self.stopping, self.latencies, plan, self.seen_m[plan])
-
-    def rows(
-        self, hazards: Boxes, predicted: Boxes | None, plan: Plan, speed_mps: float | None
-    ) -> list[tuple[float, bool, bool]]:
-        """For each hazard at the range that a plan requires: the speed, whether it was found, whether it is safe."""
-        if speed_mps is None:
-            return []
-        wanted = hazards[at_required_range(hazards, self.required_m(plan, speed_mps))]
-        safe = self.supports(plan, speed_mps)
-        return [(speed_mps, bool(hit), safe) for hit in found(wanted, predicted, self.min_iou, self.score)]
-
-    def near(self, boxes: Boxes, camera: Camera) -> np.ndarray:
-        """``(N,)`` bool: boxes within the corridor."""
-        if not np.isfinite(self.corridor_m) or boxes.distance_m is None or not len(boxes):
-            return np.ones(len(boxes), bool)
-        centres = np.stack([boxes.xyxy[:, 0] + boxes.xyxy[:, 2], boxes.xyxy[:, 1] + boxes.xyxy[:, 3]], axis=1) / 2
-        ahead = rays(camera, centres) @ camera.ego_from_camera[:3, :3].T
-        with np.errstate(invalid="ignore"):
-            aside = boxes.distance_m * np.abs(np.sin(np.arctan2(ahead[:, 1], ahead[:, 0])))
-            return aside <= self.corridor_m
-
-    def _reaction_s(self, plan: Plan) -> float:
-        return self.stopping.reaction_s(self.latencies.bound_ms(plan) / 1e3, self.latencies.interval_ms(plan) / 1e3)
-
-
-def supported_mps(stopping: StoppingModel, latencies: Latencies, plan: Plan, seen_m: float) -> float:
-    """Highest speed at which a plan that sees so far is safe on a level road."""
-    times_s = latencies.bound_ms(plan) / 1e3, latencies.interval_ms(plan) / 1e3
-    answer_s, reaction_s = stopping.answer_s(*times_s), stopping.reaction_s(*times_s)
-    return stopping.supported_speed_mps(seen_m, answer_s, reaction_s, stopping.braking_mps2())
 
 
 def score_schedules(
@@ -131,6 +67,9 @@ def score_schedules(
 
     Instants of the first ``settle_s`` are left out: how long the first answer takes says where the recording was cut,
     not how well the policy drives.
+
+    The semantic classes and the boxes are those of the newest answer as it came. Only hazards are compared with the
+    boxes of that answer moved by the way that the vehicle has gone since its capture, see :class:`Motion`.
 
     Args:
         step: called after each frame.
@@ -182,8 +121,9 @@ def score_schedules(
         drivable = [row[1] for row in rows if row[1] is not None]
         score.drivable = np.stack(drivable) if len(drivable) == len(rows) else None
         scores[name] = score
+    motion = Motion(drive)
     for tick in scored:
-        _add_boxes(drive, tick, scores, boxes, labels, hazards)
+        _add_boxes(drive, tick, scores, boxes, labels, hazards, motion)
     return scores
 
 
@@ -194,26 +134,26 @@ def _add_boxes(
     boxes: Mapping[tuple[int, Plan], Boxes | None],
     labels: LabelSet,
     rule: HazardRule | None,
+    motion: Motion,
 ) -> None:
     truth = drive.boxes(tick)
     if truth is None:
         return
-    askable = askable_boxes(drive, truth, labels, rule)
+    wanted = truth[askable_boxes(drive, truth, labels)]
+    moved: dict[tuple[int, Plan], Boxes | None] = {}
     for score in scores.values():
         run = score.schedule.answer(tick)
         predicted = None if run is None else boxes[drive.frames[run.frame], run.plan]
         score.boxes.append(predicted)
         score.truth.append(truth)
-        if rule is not None:
-            plan = run.plan if run is not None else max(score.schedule.plan_counts, key=rule.latencies.bound_ms)
-            score.hazards.extend(rule.rows(truth[askable], predicted, plan, drive.speeds_mps[tick]))
-
-
-def askable_boxes(drive: Drive, truth: Boxes, labels: LabelSet, rule: HazardRule | None) -> np.ndarray:
-    """``(N,)`` bool: labelled boxes that are hazards at some range."""
-    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
-    askable = countable(truth, drive.camera.size, hazardous)
-    return askable if rule is None else askable & rule.near(truth, drive.camera)
+        if rule is None:
+            continue
+        plan = run.plan if run is not None else max(score.schedule.plan_counts, key=rule.latencies.bound_ms)
+        if run is not None:
+            if (run.frame, plan) not in moved:
+                moved[run.frame, plan] = motion.boxes(predicted, drive.times_s[run.frame], drive.times_s[tick])
+            predicted = moved[run.frame, plan]
+        score.hazards.extend(rule.rows(wanted, predicted, plan, drive.speeds_mps[tick], drive.camera))
 
 
 def coarse_scores(drive: Drive, predict: Predictor, labels: LabelSet) -> Callable[[int, Plan, int], float]:

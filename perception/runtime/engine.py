@@ -133,6 +133,11 @@ class TorchEngine:
         self.labels: LabelSet = model.label_set  # type: ignore[assignment]
 
     @property
+    def network(self) -> torch.nn.Module:
+        """The module that runs, on its device."""
+        return self._model
+
+    @property
     def info(self) -> dict[str, Any]:
         import torch
 

@@ -15,24 +15,28 @@ from latency_tables import made_up_table
 from perception.cli import main
 from perception.commands.stream_drives import Drive, Reader, open_drives, with_stride, with_trace
 from perception.commands.stream_evaluation import Evaluation
+from perception.commands.stream_hazards import HazardRule, Motion
 from perception.commands.stream_live import DriveSource, Live, drive_live, score_live
 from perception.commands.stream_predictions import Predictor, cache_folder
+from perception.commands.stream_records import fastest_supported, policy_row
 from perception.commands.stream_scores import (
     AtRest,
-    HazardRule,
     coarse_scores,
     late_truth_counts,
     score_schedules,
 )
 from perception.commands.stream_utility import MIN_INSTANTS, speed_groups
 from perception.errors import InputError
+from perception.geometry.camera import project
+from perception.geometry.frames import apply, inverse
+from perception.metrics.recall import found
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
 from perception.runtime.loop import FrameResult, Publication, Status
-from perception.runtime.plan import Plan, ladder, uniform_plan
+from perception.runtime.plan import Plan, fovea_plan, ladder, uniform_plan
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.resolution import Decision, FixedPolicy
-from perception.runtime.sight import assumed_camera
+from perception.runtime.sight import assumed_camera, make_fovea
 from perception.runtime.source import Frame
 from perception.runtime.stopping import StoppingModel
 from perception.runtime.streaming import Schedule, simulate
@@ -161,9 +165,9 @@ def published(at_s: float, road: Road, frame: int, **options) -> tuple[float, Pu
     return at_s, out
 
 
-def answered(frame: int) -> FrameResult:
+def answered(frame: int, plan: Plan = LARGE) -> FrameResult:
     shown = Frame(None, f"frame_{frame:03d}", frame * 100_000, "CAMERA")
-    return FrameResult(frame, shown, Status.OK, 100.0, Decision(LARGE, "made up"), choose_ms=1.0, infer_ms=99.0)
+    return FrameResult(frame, shown, Status.OK, 100.0, Decision(plan, "made up"), choose_ms=1.0, infer_ms=99.0)
 
 
 def test_live_scores_are_those_of_what_was_published_last() -> None:
@@ -230,6 +234,21 @@ def test_kept_predictions_belong_to_a_model_and_a_data_set(tmp_path) -> None:
     assert cache_folder(tmp_path, "multitask_resnet18_slim", "a", {}) is None
 
 
+def test_kept_predictions_belong_to_all_that_an_engine_runs(tmp_path) -> None:
+    exported, beside = tmp_path / "model.xml", tmp_path / "model.bin"
+    exported.write_bytes(b"graph")
+    (tmp_path / "ladder" / "rung").mkdir(parents=True)
+    (tmp_path / "ladder" / "rung" / "weights").write_bytes(b"one")
+    facts = {"precision": "int8"}
+    for model, weights in ((exported, beside), (tmp_path / "ladder", tmp_path / "ladder" / "rung" / "weights")):
+        folders = set()
+        for content in (b"one", b"two"):
+            weights.write_bytes(content)
+            folders.add(cache_folder(tmp_path, str(model), "a", facts))
+        folders.add(cache_folder(tmp_path, str(model), "a", {"precision": "fp32"}))
+        assert len(folders) == 3
+
+
 def rule(**options) -> HazardRule:
     times = ReplayedLatencies({SMALL: 30.0, LARGE: 330.0})
     return HazardRule(StoppingModel(camera_interval_s=0.1), times, {SMALL: 30.0, LARGE: 60.0}, **options)
@@ -252,9 +271,135 @@ def test_hazards_lie_at_the_range_that_the_plan_requires() -> None:
     drive = make_drive(road, 11.0)
     schedules = {"quick": fixed(drive, SMALL, 30.0)}
     easy = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
-    assert set(easy["quick"].hazards) == {(11.0, True, True)}
+    assert {hazard[:3] for hazard in easy["quick"].hazards} == {(11.0, True, True)}
     strict = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule(score=0.95))
-    assert set(strict["quick"].hazards) == {(11.0, False, True)}
+    assert {hazard[:3] for hazard in strict["quick"].hazards} == {(11.0, False, True)}
+
+
+PEOPLE_M = ((70.0, 0.0), (70.0, 6.0))
+"""Where people stand: metres ahead of the first frame's camera, and to the left."""
+VIEW = assumed_camera((180, 320))
+SHARP = uniform_plan((180, 320))
+
+
+class Pavement:
+    """People who stand by and on the road; in each frame the vehicle is ``step_m`` further on."""
+
+    def __init__(self, step_m: float, frames: int = 14) -> None:
+        self.step_m, self.frames = step_m, frames
+
+    def boxes(self, index: int) -> Boxes:
+        xyxy, distances = [], []
+        for ahead, left in PEOPLE_M:
+            depth = ahead - index * self.step_m
+            edges = [[depth + 1.5, left + half, up] for half, up in ((0.3, 1.7), (-0.3, 0.0))]
+            pixels, _ = project(VIEW, apply(inverse(VIEW.ego_from_camera), np.array(edges)))
+            xyxy.append(pixels.ravel())
+            distances.append(np.hypot(depth, left))
+        person = ROAD_SCENE.detection.index("pedestrian")
+        return Boxes(xyxy, [person] * 2, visibility=[1.0, 1.0], distance_m=distances)
+
+    def read(self, index: int) -> Sample:
+        image = torch.full((3, *VIEW.size), index, dtype=torch.uint8)
+        road = torch.zeros(VIEW.size, dtype=torch.long)
+        return Sample(image, f"frame_{index:03d}", semantic=road, boxes=self.boxes(index))
+
+    def answer(self, index: int) -> Prediction:
+        boxes = self.boxes(index)
+        return Prediction(np.zeros(VIEW.size, np.uint8), boxes=Boxes(boxes.xyxy, boxes.labels, [0.9, 0.9]))
+
+    def drive(self, speed_mps: float | None, hz: float = 10.0) -> Drive:
+        n = range(self.frames)
+        names = tuple(f"frame_{i:03d}" for i in n)
+        return Drive(
+            "pavement", tuple(i / hz for i in n), (speed_mps,) * len(n), tuple(n), names, VIEW, Reader(self)
+        )  # fmt: skip
+
+
+class Watching:
+    """An engine that sees what is there, and where."""
+
+    labels, info = ROAD_SCENE, {"device": "none"}
+
+    def __init__(self, pavement: Pavement) -> None:
+        self.pavement = pavement
+
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None: ...
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        return self.pavement.answer(int(image[0, 0, 0]))
+
+
+def at_70_km_h() -> tuple[Pavement, Drive, HazardRule]:
+    """Where stopping takes about 54 m, and what stands aside of it moves by half its width between two frames."""
+    times = ReplayedLatencies({SHARP: 30.0})
+    rule = HazardRule(StoppingModel(camera_interval_s=0.1), times, {SHARP: 90.0})
+    pavement = Pavement(2.0)
+    return pavement, pavement.drive(20.0), rule
+
+
+def test_hazards_are_where_the_vehicle_has_come_to_since() -> None:
+    pavement, drive, rule = at_70_km_h()
+    schedules = {"quick": fixed(drive, SHARP, 30.0), "slow": fixed(drive, SHARP, 330.0)}
+    scores = score_schedules(drive, schedules, Predictor(Watching(pavement)), ROAD_SCENE, 0.5, rule)
+    for score in scores.values():
+        assert [hazard.in_corridor for hazard in score.hazards] == [True, False] * (len(score.hazards) // 2)
+        assert len(score.hazards) >= 8
+        assert all(hazard.found for hazard in score.hazards)
+    # The boxes as they came miss the one aside by a frame, and both by three.
+    late, now = scores["quick"].boxes[0], scores["quick"].truth[0]
+    assert found(now, late).tolist() == [True, False]
+    assert not found(scores["slow"].truth[0], scores["slow"].boxes[0]).all()
+    row = policy_row("quick", "fixed", [scores["quick"]], ROAD_SCENE, None)
+    assert row["hazards_in_view"]["count"] == 2 * row["hazards"]["count"] == len(scores["quick"].hazards)
+    assert row["hazards_by_speed"]["70-90"] == row["hazards"] == row["hazards_supported"]
+    assert row["hazards_in_view_by_speed"]["70-90"] == row["hazards_in_view"]
+    assert row["gmacs_per_s"] is None
+
+
+def test_a_vehicle_that_stands_moves_nothing_and_one_of_unknown_speed_neither() -> None:
+    drive = replace(make_drive(Road(frames=5), hz=1.0), speeds_mps=(0.0, 10.0, 20.0, None, 20.0))
+    motion = Motion(drive)
+    assert motion.distance_m(0.0, 2.0) == pytest.approx(20.0)
+    assert motion.distance_m(1.0, 2.0) == pytest.approx(15.0)
+    assert motion.distance_m(1.5, 2.0) == pytest.approx(7.5)
+    assert motion.distance_m(2.0, 2.0) == 0.0
+    assert motion.distance_m(2.0, 3.0) is None
+    assert motion.distance_m(1.0, 4.0) is None
+    assert motion.distance_m(2.2, 2.4) is None
+    boxes = Pavement(1.0).boxes(0)
+    assert motion.boxes(boxes, 1.0, 4.0) is boxes
+    assert motion.boxes(None, 0.0, 1.0) is None
+
+
+def test_live_hazards_are_moved_once() -> None:
+    """From the capture, or, where the loop itself has moved what it published, from the publication."""
+    pavement, drive, rule = at_70_km_h()
+    event = fixed(drive, SHARP, 30.0)
+    wanted = score_schedules(drive, {"a": event}, Predictor(Watching(pavement)), ROAD_SCENE, 0.5, rule)["a"].hazards
+    results, finished = (
+        tuple(answered(run.frame, SHARP) for run in event.runs),
+        tuple(run.finish_s for run in event.runs),
+    )
+    motion = Motion(drive)
+    for warped in (False, True):
+        outs = []
+        for run in event.runs:
+            answer = pavement.answer(run.frame)
+            if warped:
+                answer = replace(answer, boxes=motion.boxes(answer.boxes, drive.times_s[run.frame], run.finish_s))
+            age_ms = 1e3 * (run.finish_s - drive.times_s[run.frame])
+            outs.append((run.finish_s, Publication(run.frame, "CAMERA", Status.OK, answer, age_ms, warped=warped)))
+        assert score_live(drive, Live(results, tuple(outs), finished), ROAD_SCENE, 0.5, rule).hazards == wanted
+
+
+def test_the_fastest_plans_with_and_without_a_fovea_are_named() -> None:
+    window = fovea_plan((96, 160), make_fovea(VIEW, (96, 160), StoppingModel()))
+    records = [{"name": name, "supported_kmh": speed} for name, speed in (("a", 40.0), ("b", 70.0), ("c", 60.0))]
+    fastest = fastest_supported((SMALL, window, SHARP), records)
+    assert fastest["supported_kmh"] == {"uniform": 60.0, "fovea": 70.0}
+    assert fastest["supported_plans"] == {"uniform": "c", "fovea": "b"}
+    assert fastest_supported((SMALL,), records[:1])["supported_kmh"] == {"uniform": 40.0, "fovea": None}
 
 
 def test_the_corridor_leaves_out_what_is_aside() -> None:
@@ -262,7 +407,8 @@ def test_the_corridor_leaves_out_what_is_aside() -> None:
     boxes = Boxes([[790, 440, 810, 460], [1390, 440, 1410, 460]], [0, 0], distance_m=[50.0, 50.0])
     assert rule(corridor_m=4.0).near(boxes, camera).tolist() == [True, False]  # 0 m and 21 m aside
     assert rule(corridor_m=30.0).near(boxes, camera).tolist() == [True, True]
-    assert rule().near(boxes, camera).all()
+    assert rule().near(boxes, camera).tolist() == [True, False], "the stopping model's own"
+    assert rule(corridor_m=float("inf")).near(boxes, camera).all()
 
 
 def test_at_rest_answers_are_not_late() -> None:
@@ -391,6 +537,9 @@ def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     assert all(entry["low"] <= entry["difference"] <= entry["high"] for entry in result["comparisons"])
     assert result["best_fixed"]["chosen_on"] == str(tiny_world)
     assert len(result["min_height"]["curve"]) > 5
+    assert result["corridor_m"] == 4
+    assert result["supported_kmh"] == {"uniform": max(plan["supported_kmh"] for plan in result["plans"]), "fovea": None}
+    assert result["supported_plans"]["uniform"] in {plan["name"] for plan in result["plans"]}
     for row in result["policies"]:
         assert sum(entry["instants"] for entry in row["miou_by_speed"].values()) == row["instants"]
     assert json.loads((tmp_path / "out" / "stream.json").read_text()) == result
@@ -404,6 +553,7 @@ def test_latencies_of_a_table_are_replayed(tiny_world, tmp_path, capsys) -> None
     table = made_up_table(ladder((96, 160), (0.5, 1.0)))
     table.save(tmp_path / "other.json")
     arguments = ["bench", "stream", "--data", str(tiny_world), *WORLD, "--oracle", "false", "--json"]
+    arguments += ["--corridor_m", "inf"]
     assert main([*arguments, "--latencies", str(tmp_path / "other.json")]) == 2
     assert "for pictures of 900x1600, not 96x160" in capsys.readouterr().err
     replace(table, key={**table.key, "native": [96, 160]}).save(tmp_path / "here.json")
@@ -416,6 +566,43 @@ def test_latencies_of_a_table_are_replayed(tiny_world, tmp_path, capsys) -> None
         [table.bound_ms(plan) for plan in table.plans], abs=1e-3
     )
     assert result["latencies"] == "table"
+    assert result["corridor_m"] is None
+    assert all(row["hazards"] == row["hazards_in_view"] for row in result["policies"])
+
+
+def test_an_exported_file_is_evaluated_as_it_runs(tiny_world, tmp_path, capsys) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from perception.models.checkpoint import save
+    from perception.models.zoo import create_model
+
+    torch.manual_seed(0)
+    saved = save(create_model("multitask_mobilenetv4_small", ROAD_SCENE), tmp_path / "model")
+    file = tmp_path / "model.onnx"
+    assert main(["export", str(saved), "--out", str(file), "--size", "96x160", "--timing", "0"]) == 0
+    capsys.readouterr()
+    arguments = ["bench", "stream", "--data", str(tiny_world), "--scales", "1", "--fovea", "false"]
+    arguments += ["--settle_s", "0.25", "--latency_ms", "60", "--oracle", "false", "--json"]
+    results = {}
+    for model in (saved, file):
+        kept, out = tmp_path / "kept" / model.name, tmp_path / "out" / model.name
+        command = [*arguments, "--model", str(model), "--cache", str(kept), "--out", str(out)]
+        assert main(command) == 0
+        results[model] = json.loads(capsys.readouterr().out)
+        stored = [np.load(path)["scores"] for path in kept.rglob("*.npz")]
+        assert 0.05 <= min(scores.min() for scores in stored if len(scores)) < 0.3, "average precision needs the unsure"
+    of_torch, of_file = results[saved]["policies"][0], results[file]["policies"][0]
+    assert of_file["miou"] == pytest.approx(of_torch["miou"], abs=2e-3)
+    assert of_file["mpx_per_s"] == of_torch["mpx_per_s"]
+    assert of_torch["gmacs_per_s"] > 0
+    assert of_file["gmacs_per_s"] is None
+    assert results[file]["machine"]["engine"] == "onnxruntime"
+    assert {plan["gmacs"] for plan in results[file]["plans"]} == {None}
+    assert {entry["gmacs_ratio"] for entry in results[file]["comparisons"]} == {None}
+    assert all(entry["pixels_ratio"] > 0 for entry in results[file]["comparisons"])
+    assert "megapixels per second" in (tmp_path / "out" / file.name / "stream.html").read_text()
+    assert main([*arguments[:-1], "--model", str(file)]) == 0
+    assert "its pixels." in capsys.readouterr().out
 
 
 def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
@@ -429,6 +616,7 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     assert main(["bench", "stream", *arguments, "--trace", "stop_and_go"]) == 0
     shown = capsys.readouterr().out
     assert "Ceiling, the truth one frame late" in shown
+    assert "Highest speed that a plan supports: " in shown
     assert "adaptive:eco" in shown
     assert len(list((tmp_path / "kept").rglob("*.npz"))) > 0
     assert main(["bench", "stream", *arguments, "--stride", "2"]) == 2
@@ -452,6 +640,7 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
     ("arguments", "message"),
     [
         (["--mode", "dreaming"], "unknown mode 'dreaming'; use event or live"),
+        (["--corridor_m", "0"], "corridor_m 0 is not above 0; give inf for all hazards in view"),
         (["--min_iou", "0"], "min_iou 0 is outside 0..1"),
         (["--trace", "lunar"], "unknown trace 'lunar'; use pose, all, or some of urban"),
         (["--trace", "urban,rural,urban"], "names a kind twice"),
@@ -466,6 +655,8 @@ def test_the_command_on_camvid_with_a_trace(tmp_path, camvid, capsys) -> None:
         (["--scales", "a"], "are not numbers"),
         (["--split", "nowhere"], "unknown split 'nowhere'"),
         (["--settle_s", "30"], "is as long as settle_s 30 s"),
+        (["--engine", "openvino"], "run on torch, not on openvino"),
+        (["--engine", "auto"], "--engine auto needs --latencies"),
     ],
 )
 def test_bad_requests_are_one_line(arguments, message, tiny_world, capsys) -> None:

@@ -1,0 +1,140 @@
+"""Hazards of streaming evaluation: what must be found at the range that stopping requires, and what counts as found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from perception.commands.stream_drives import Drive
+from perception.geometry.camera import rays
+from perception.metrics.recall import at_required_range, countable, found
+from perception.runtime.plan import Plan
+from perception.runtime.resolution import Latencies
+from perception.runtime.stopping import StoppingModel
+from perception.runtime.warp import arc, move_boxes
+from perception.taxonomy import LabelSet
+from perception.types import Boxes, Camera
+
+HAZARDS = (
+    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "bicyclist",
+)  # fmt: skip
+"""Box classes that a vehicle must stop for."""
+
+
+class Hazard(NamedTuple):
+    """A labelled hazard in view at the range that a plan requires.
+
+    Args:
+        speed_mps: of the vehicle.
+        found: whether the answer, as far as it was moved, covers it.
+        supported: whether the plan is safe at that speed.
+        in_corridor: whether it is in the vehicle's way.
+    """
+
+    speed_mps: float
+    found: bool
+    supported: bool
+    in_corridor: bool
+
+
+@dataclass(frozen=True)
+class HazardRule:
+    """Which labelled boxes count as hazards at the required range, and when they are found.
+
+    Args:
+        latencies: bounds of the plans.
+        seen_m: range that each plan sees.
+        score: predictions with a lower score do not count.
+        corridor_m: a hazard this close to the line ahead is in the vehicle's way; infinite for all in view.
+    """
+
+    stopping: StoppingModel
+    latencies: Latencies
+    seen_m: Mapping[Plan, float]
+    score: float = 0.3
+    min_iou: float = 0.5
+    corridor_m: float = StoppingModel.corridor_half_width_m
+
+    def required_m(self, plan: Plan, speed_mps: float) -> float:
+        """Range that a plan's own latency asks for at a speed."""
+        return self.stopping.required_range_m(speed_mps, self._reaction_s(plan), self.stopping.braking_mps2())
+
+    def supports(self, plan: Plan, speed_mps: float) -> bool:
+        """Whether a plan is safe at a speed."""
+        return speed_mps <= supported_mps(self.stopping, self.latencies, plan, self.seen_m[plan])
+
+    def rows(
+        self, hazards: Boxes, predicted: Boxes | None, plan: Plan, speed_mps: float | None, camera: Camera
+    ) -> list[Hazard]:
+        """Those of the hazards that are at the range that a plan requires; none where the speed is not known.
+
+        Args:
+            predicted: boxes of the answer as they are to be compared, see :class:`Motion`; ``None`` for no answer.
+        """
+        if speed_mps is None:
+            return []
+        wanted = hazards[at_required_range(hazards, self.required_m(plan, speed_mps))]
+        safe, near = self.supports(plan, speed_mps), self.near(wanted, camera)
+        hits = found(wanted, predicted, self.min_iou, self.score)
+        return [Hazard(speed_mps, bool(hit), safe, bool(ahead)) for hit, ahead in zip(hits, near, strict=True)]
+
+    def near(self, boxes: Boxes, camera: Camera) -> np.ndarray:
+        """``(N,)`` bool: boxes within the corridor."""
+        if not np.isfinite(self.corridor_m) or boxes.distance_m is None or not len(boxes):
+            return np.ones(len(boxes), bool)
+        centres = np.stack([boxes.xyxy[:, 0] + boxes.xyxy[:, 2], boxes.xyxy[:, 1] + boxes.xyxy[:, 3]], axis=1) / 2
+        ahead = rays(camera, centres) @ camera.ego_from_camera[:3, :3].T
+        with np.errstate(invalid="ignore"):
+            aside = boxes.distance_m * np.abs(np.sin(np.arctan2(ahead[:, 1], ahead[:, 0])))
+            return aside <= self.corridor_m
+
+    def _reaction_s(self, plan: Plan) -> float:
+        return self.stopping.reaction_s(self.latencies.bound_ms(plan) / 1e3, self.latencies.interval_ms(plan) / 1e3)
+
+
+class Motion:
+    """Moves boxes by the way that the vehicle of a drive has gone, as whoever reads an answer can do with its odometer.
+
+    An answer is as old as the network takes, and at least a frame. What it says about now is where its boxes are now:
+    at 70 km/h a pedestrian 7 m aside and 48 m ahead moves by two fifths of his width between two frames, so the boxes
+    as they were would miss him whatever the network does. The distance is the integral of the drive's speeds
+    (trapezoids); the way is taken to be straight, and the road flat, see :func:`perception.runtime.warp.move_boxes`.
+    """
+
+    def __init__(self, drive: Drive) -> None:
+        self._camera = drive.camera
+        self._times = np.array(drive.times_s)  # (N,)
+        speeds = np.array([np.nan if speed is None else speed for speed in drive.speeds_mps], np.float64)
+        steps = np.diff(self._times) * (speeds[1:] + speeds[:-1]) / 2
+        self._place = np.concatenate([[0.0], np.cumsum(np.nan_to_num(steps))])
+        self._unknown = np.concatenate([[0], np.cumsum(np.isnan(steps))])
+
+    def distance_m(self, from_s: float, to_s: float) -> float | None:
+        """Driven between two times of the drive; ``None`` where the speed between them is not known."""
+        first = max(0, int(np.searchsorted(self._times, from_s, side="right")) - 1)
+        last = min(int(np.searchsorted(self._times, to_s)), len(self._times) - 1)
+        if last > first and self._unknown[last] > self._unknown[first]:
+            return None
+        begin, end = np.interp([from_s, to_s], self._times, self._place)
+        return max(0.0, float(end - begin))
+
+    def boxes(self, boxes: Boxes | None, from_s: float, to_s: float) -> Boxes | None:
+        """Boxes in the camera's pixels as they look at a later time; as they are where the speed is not known."""
+        distance_m = self.distance_m(from_s, to_s)
+        return move_boxes(boxes, self._camera, arc(distance_m)) if boxes is not None and distance_m else boxes
+
+
+def supported_mps(stopping: StoppingModel, latencies: Latencies, plan: Plan, seen_m: float) -> float:
+    """Highest speed at which a plan that sees so far is safe on a level road."""
+    times_s = latencies.bound_ms(plan) / 1e3, latencies.interval_ms(plan) / 1e3
+    answer_s, reaction_s = stopping.answer_s(*times_s), stopping.reaction_s(*times_s)
+    return stopping.supported_speed_mps(seen_m, answer_s, reaction_s, stopping.braking_mps2())
+
+
+def askable_boxes(drive: Drive, truth: Boxes, labels: LabelSet) -> np.ndarray:
+    """``(N,)`` bool: labelled boxes that are hazards at some range."""
+    hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
+    return countable(truth, drive.camera.size, hazardous)
