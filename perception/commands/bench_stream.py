@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def main(
     recall_floor: float = 0.95,
     score: float = 0.3,
     min_iou: float = 0.5,
-    corridor_m: float | None = None,
+    corridor_m: float | Literal["inf"] | None = None,
     settle_s: float = 1.0,
     oracle: bool = True,
     resamples: int = 2000,
@@ -128,8 +128,9 @@ def main(
     Raises:
         InputError: for bad input.
     """
-    if corridor_m is not None and not corridor_m > 0:
-        raise InputError(f"corridor_m {corridor_m:g} is not above 0; give inf for all hazards in view")
+    aside_m = None if corridor_m is None else float(corridor_m)
+    if aside_m is not None and not aside_m > 0:
+        raise InputError(f"corridor_m {aside_m:g} is not above 0; give inf for all hazards in view")
     for name, value in (("score", score), ("min_iou", min_iou), ("recall_floor", recall_floor)):
         if not 0 < value <= 1:
             raise InputError(f"{name} {value:g} is outside 0..1")
@@ -163,7 +164,7 @@ def main(
         rungs = trained_scales(runner.info) if scales is None else parse_scales(scales)
         plans = build_plans(native, rungs, fovea, drives[0].camera, stopping)
     times = replayed_latencies(runner, plans, drives[0], table, latency_ms, timing_frames)
-    evaluation = Evaluation(runner.labels, plans, times, settle_s, seed, score, min_iou, corridor_m)
+    evaluation = Evaluation(runner.labels, plans, times, settle_s, seed, score, min_iou, aside_m)
 
     predict = Predictor(runner, kept_folder(cache, model, data, runner))
     merits: dict[str, float] = {}
@@ -207,7 +208,7 @@ def main(
         if row["kind"] != "fixed"
     ]
     ceiling = np.sum(evaluation.ceiling, axis=0)
-    corridor = stopping.corridor_half_width_m if corridor_m is None else corridor_m
+    corridor = stopping.corridor_half_width_m if aside_m is None else aside_m
     plan_rows = [
         _plan_record(plan, times, drives[0], stopping)
         | {"gmacs": None if costs is None else costs[plan], "miou_at_rest": at_rest.get(plan)}
