@@ -140,8 +140,9 @@ def build_backbone(
         reason = str(error).splitlines()[0] if str(error) else "the family does not support it"
         raise InputError(f"backbone {name}{asked} cannot be built: {reason}") from error
     if space_to_depth:
-        width = features.get_submodule("bn1").num_features
-        features.conv1, features.maxpool = SpaceToDepthStem(in_channels, width), nn.Identity()
+        width = int(features.get_parameter("bn1.weight").numel())
+        features.set_submodule("conv1", SpaceToDepthStem(in_channels, width))
+        features.set_submodule("maxpool", nn.Identity())
     backbone = Backbone(features, "NHWC" in str(getattr(features, "output_fmt", "")))
     if output_stride is not None and backbone.stride != output_stride:
         raise InputError(

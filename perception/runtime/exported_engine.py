@@ -106,13 +106,20 @@ class ExportedEngine(ABC):
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``(H, W, 3)`` uint8 resampled to ``size``."""
-    if image.shape[:2] == size:
-        return image
+    """``(H, W, 3)`` uint8 resampled to ``size``: halved by means of 2 x 2 pixels as often as fits, then bilinearly.
+
+    That is ten times as fast as a bilinear filter with antialiasing, which networks are otherwise shown; training over
+    a ladder shows them both, see :func:`perception.transforms.window.halved`.
+    """
     cv2 = opencv()
-    smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR  # each pixel the mean of the area that it covers
-    return cv2.resize(image, (size[1], size[0]), interpolation=how)
+    height, width = image.shape[:2]
+    while not (height % 2 or width % 2) and height >= 2 * size[0] and width >= 2 * size[1]:
+        height, width = height // 2, width // 2
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    if (height, width) == size:
+        return image
+    far = height >= 2 * size[0] or width >= 2 * size[1]  # an odd side that cannot be halved
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
 
 
 def input_batch(picture: np.ndarray, kind: str) -> np.ndarray:

@@ -17,6 +17,7 @@ def batch_window(
     size: tuple[int, int],
     min_share: float = 0.25,
     min_box_px: float = 2.0,
+    halving: bool = False,
 ) -> Batch:
     """The same window of every picture, resampled, with its labels and boxes.
 
@@ -25,15 +26,16 @@ def batch_window(
         size: ``(height, width)`` of the result.
         min_share: boxes of which less than this share lies in the window lose their label.
         min_box_px: so do boxes that are narrower or lower than this afterwards.
+        halving: resample the image with :func:`halved`, as engines of exported files do, instead of bilinearly with an
+            antialiasing filter, as torch's does.
 
     Returns:
-        A batch without cameras, whose image is resampled bilinearly with an antialiasing filter and whose masks
-        take the pixel under each centre.
+        A batch without cameras, whose masks take the pixel under each centre.
     """
     top, left, height, width = window
     image = batch.image[..., top : top + height, left : left + width]
     if image.shape[-2:] != size:
-        image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        image = halved(image, size) if halving else F.interpolate(image, size=size, mode="bilinear", antialias=True)
     moved: dict[str, Tensor | None] = {"image": image}
     for name in MASK_TARGETS:
         mask = getattr(batch, name)
@@ -47,6 +49,22 @@ def batch_window(
             batch.boxes, batch.box_labels, window, size, min_share, min_box_px
         )
     return replace(batch, cameras=[None] * len(batch), **moved)  # type: ignore[arg-type]
+
+
+def halved(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(B, C, H, W)`` float resampled to ``size`` as :func:`perception.runtime.exported_engine.resized` does.
+
+    Halved by means of 2 x 2 pixels as often as fits, then bilinearly; by means of areas where a side is odd.
+    """
+    height, width = image.shape[-2:]
+    while not (height % 2 or width % 2) and height >= 2 * size[0] and width >= 2 * size[1]:
+        height, width = height // 2, width // 2
+        image = F.avg_pool2d(image, 2)
+    if (height, width) == size:
+        return image
+    if height >= 2 * size[0] or width >= 2 * size[1]:
+        return F.interpolate(image, size=size, mode="area")
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 def _window_boxes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,3 +59,16 @@ def test_the_batch_itself_is_not_touched() -> None:
     before = batch.image.clone()
     batch_window(batch, (0, 0, 20, 20), (20, 20)).image.zero_()
     assert torch.equal(batch.image[..., 30:, 30:], before[..., 30:, 30:])
+
+
+@pytest.mark.parametrize("size", [(48, 80), (24, 40), (25, 44), (70, 130), (11, 20)])
+def test_halving_is_what_engines_of_exported_files_do(size: tuple[int, int]) -> None:
+    from perception.runtime.exported_engine import resized
+    from perception.transforms.window import halved
+
+    picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    image = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    found = halved(image, size)[0].permute(1, 2, 0).numpy()
+    assert found.shape == (*size, 3)
+    assert np.abs(found - resized(picture, size)).max() < 1.6  # OpenCV rounds to bytes at each step
+    assert halved(image, size).std() < image.std()
