@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from perception.commands.export_file import EightBits, export_file, export_ladder
 from perception.console import console
 from perception.errors import InputError
-from perception.export.accuracy import accuracy_of
-from perception.export.exporting import FORMATS, Options, check_options, export_model, open_engines, write_model
-from perception.export.network import ExportNetwork
-from perception.export.openvino_file import export_openvino
-from perception.export.quantize import Quantised, quantise
-from perception.export.tensorrt_file import export_tensorrt
-from perception.export.timing import time_engines
+from perception.export.exporting import FORMATS, Options, check_options
 from perception.files import write_json
 from perception.geometry.size import parse_size
 from perception.models.base import PerceptionModel
 from perception.models.fusion import FusionModel
 from perception.models.lidar.base import LidarModel
 from perception.runtime.calibration import decode
-from perception.runtime.host import cpu_flags
 from perception.runtime.pictures import timing_pictures
 
 SIZE = "360x640"
@@ -38,7 +30,7 @@ def main(
     format: str = "onnx",
     size: str = SIZE,
     free_size: str = "auto",
-    scale: float | None = None,
+    scale: float | Literal["all"] | None = None,
     input: str = "uint8",
     postprocess: bool = True,
     masks: str = "full",
@@ -64,13 +56,15 @@ def main(
     Args:
         model: checkpoint file, saved folder, or a name from `perception models`.
         out: file to write: .onnx, .xml for openvino (the weights go into the .bin beside it), .engine for tensorrt,
-            .pt2 for aoti.
+            .pt2 for aoti. With --scale all a folder.
         format: onnx, openvino, tensorrt, which builds for the GPU of this machine, see docs/jetson.md, or aoti: machine
             code by AOTInductor, for this machine and this version of torch.
         size: HEIGHTxWIDTH that is traced, and the only one of a file without free size. Several with commas between
-            them give a TensorRT engine a profile for each, with the same weights.
+            them give a TensorRT engine a profile for each, with the same weights. With --scale all that of the
+            camera's pictures.
         free_size: one file for all sizes: true, false, or auto: where the network allows it. Attention fixes its size.
-        scale: share of the camera's resolution whose norms the file holds, for models with norms per scale.
+        scale: share of the camera's resolution whose norms the file holds, for models with norms per scale; all writes
+            a file for each, which `drive` and `calibrate` run together as --model OUT.
         input: uint8 (0..255) or float (0..1), RGB, (N, 3, H, W); normalisation is inside.
         postprocess: masks of class indices and decoded boxes come out; false gives the raw maps of each head.
         masks: full, or coarse: masks leave the network as logits at the stride of their heads, and engines make masks
@@ -104,12 +98,14 @@ def main(
     if pictures < 1 or timing < 0:
         raise InputError(f"pictures {pictures} must be at least 1 and timing {timing} at least 0")
     traced, *more = (parse_size(part) for part in size.split(","))
-    options = Options(format, traced, FREE[free_size], scale, input, postprocess, masks, half, device, tuple(more))
-    eight = int8 or fp8
+    one = None if isinstance(scale, str) else scale
+    options = Options(format, traced, FREE[free_size], one, input, postprocess, masks, half, device, tuple(more))
+    eight = None
     if int8 and fp8:
         raise InputError("--int8 and --fp8 exclude each other; write a file for each")
-    if eight:
-        _check_eight_bits(options, data, calibration_frames, max_drop)
+    if int8 or fp8:
+        eight = EightBits(data, root, calibration_frames, max_drop, allow_drop, fp8)
+        eight.check(options)
     with console.status(f"loading {model}"):
         network = perception.load(model)
     report = Path(f"{out}.parity.json")
@@ -137,104 +133,10 @@ def main(
     if not isinstance(network, PerceptionModel):
         raise InputError(f"{model} is no model of cameras or of LiDAR alone; perception export takes those")
     images = _pictures(frames, pictures, traced)
+    if isinstance(scale, str):  # "all"
+        return export_ladder(model, network, out, options, images, timing, eight)
     check_options(network, out, options)
-    with console.status(f"exporting {model}"):
-        wrapped, described, parity = export_model(network, out, options, images)
-    passed = all(entry["passed"] for entry in parity)
-    quantised = None
-    if eight and passed:
-        assert data is not None
-        quantised = _quantise(network, out, options, data, root, calibration_frames, max_drop, fp8)
-        described = quantised.described
-        passed = quantised.drop <= max_drop or allow_drop
-    result = {
-        "model": model,
-        "out": str(out),
-        "format": format,
-        "size": size,
-        "free_size": described.free_size,
-        "mask_strides": described.mask_strides,
-        "opset": described.opset,
-        "digest": described.digest,
-        "files": [out.name, *described.data],
-        "passed": passed,
-        "parity": parity,
-        "quantised": None if quantised is None else _quantised_record(quantised, max_drop),
-        "timing": _time(wrapped, out, images, traced, timing) if timing else None,
-        "report": str(report),
-    }
-    write_json(report, result)
-    return result
-
-
-def _check_eight_bits(options: Options, data: Path | None, frames: int, max_drop: float) -> None:
-    if data is None:
-        raise InputError("8 bits need --data CONFIG, whose pictures calibrate them and measure what they cost")
-    if options.format == "aoti" or not options.postprocess:
-        raise InputError("--int8 and --fp8 write onnx, openvino and tensorrt files with decoded outputs")
-    if options.half:
-        raise InputError("--half goes without --int8 and --fp8: what is not in 8 bits stays in single precision")
-    if frames < 1 or max_drop < 0:
-        raise InputError(f"calibration_frames {frames} must be at least 1 and max_drop {max_drop:g} not negative")
-
-
-def _quantise(
-    network: PerceptionModel, out: Path, options: Options, data: Path, root: Path | None, frames: int, max_drop: float,
-    float8: bool,
-) -> Quantised:  # fmt: skip
-    """Quantise the network into OUT, by way of an ONNX file; accuracy is that of OUT itself."""
-    from perception.commands.lightning import parse
-
-    arguments = ["--config", str(data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
-    arguments += [] if root is None else [f"--data.init_args.root={root}"]
-    module: Any = parse(arguments).datamodule
-    if module.label_set.name != network.label_set.name:
-        raise InputError(f"the model has label set {network.label_set.name}, {data} has {module.label_set.name}")
-    module.setup("fit")
-    read = module.datasets["train"].read
-    step = max(1, len(module.datasets["train"]) // frames)
-    pictures = [read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(module.datasets["train"]), step)][:frames]
-    batches = list(module.val_dataloader())
-    with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
-        file = out  # as it was just compared
-        if options.format != "onnx":
-            file = Path(folder) / "float.onnx"
-            free = True if options.more_sizes else options.free_size
-            write_model(network, file, replace(options, format="onnx", free_size=free, more_sizes=()))
-        small = Path(folder) / f"{out.stem}.onnx"
-        tensorrt = options.format == "tensorrt"
-        found = quantise(
-            file, small, pictures, lambda path: accuracy_of(path, network, batches), max_drop, symmetric=tensorrt,
-            float8=float8,
-        )  # fmt: skip
-        if options.format == "onnx":
-            small.replace(out)
-            return found
-        if tensorrt:
-            described = export_tensorrt(small, found.described, out, options.more_sizes)
-        else:
-            described = export_openvino(small, found.described, out)
-    return replace(found, described=described, after=accuracy_of(out, network, batches))
-
-
-def _quantised_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:
-    return {
-        "precision": quantised.described.precision,
-        "before": {name: round(value, 3) for name, value in quantised.before.items()},
-        "after": {name: round(value, 3) for name, value in quantised.after.items()},
-        "drop": round(quantised.drop, 3),
-        "max_drop": max_drop,
-        "kept_float": quantised.kept_float,
-        "weight_bits": 7 if quantised.reduce_range else 8,
-        "cpu_flags": cpu_flags(),
-    }
-
-
-def _time(
-    network: ExportNetwork, out: Path, images: list[np.ndarray], size: tuple[int, int], runs: int
-) -> dict[str, Any]:
-    with console.status("timing"):
-        return time_engines(network, open_engines(out), images, size, runs)
+    return export_file(model, network, out, options, images, timing, eight)
 
 
 def _pictures(source: str | None, count: int, size: tuple[int, int]) -> list[np.ndarray]:
@@ -253,6 +155,12 @@ def show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    if "rungs" in result:
+        for rung in result["rungs"]:
+            show(rung)
+        text = f"wrote {result['ladder']}" if result["passed"] else "no ladder was written: not all of its files may be"
+        Console().print(text, highlight=False, soft_wrap=True)
+        return
     table = Table("engine", "size", "output", "agreement", "mIoU", "max error", "")
     for column in table.columns[3:6]:
         column.justify = "right"

@@ -21,7 +21,7 @@ from perception.errors import InputError
 from perception.export.parity import MASKS, MIN_AGREEMENT, box_agreement
 from perception.export.timing import REFERENCE
 from perception.files import write_json
-from perception.runtime.engine import RUNS, Engine, TorchEngine, load_engine, resolve_device
+from perception.runtime.engine import RUNS, Engine, TorchEngine, engines_for, load_engine, resolve_device
 from perception.runtime.exported_file import file_digest
 from perception.runtime.host import cpu_name, has_compiler
 from perception.runtime.plan import Plan
@@ -78,17 +78,17 @@ def contestants(
     """What may run a model on this device, by name; each is made when it is called.
 
     Args:
-        model: a checkpoint, saved folder or zoo name, or an exported file.
+        model: a checkpoint, saved folder or zoo name, or an exported file or ladder.
         folder: for the files that are exported on the way.
         compile: also torch.compile, which takes a minute or more.
     """
-    suffix = Path(model).suffix
-    if suffix in RUNS:
+    exported_for = engines_for(model)
+    if exported_for != (PLAIN,):
         return {
             name: lambda name=name: load_engine(  # type: ignore[misc]
                 model, device, "auto" if name == "onnxruntime" else precision, score, engine=name
             )
-            for name in RUNS[suffix]
+            for name in exported_for
         }
     import perception
 

@@ -1,8 +1,10 @@
-"""Image sizes as people write them."""
+"""Image sizes as people write them, and shares of a camera's resolution."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
 from perception.errors import InputError
 
@@ -25,3 +27,12 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (1 <= height <= MAX_SIDE_PX and 1 <= width <= MAX_SIDE_PX):
         raise InputError(f"size {text!r} is out of range; each side must be 1 to {MAX_SIDE_PX} pixels")
     return height, width
+
+
+def nearest_scale(scales: Sequence[float], share: float) -> int:
+    """Position of the scale that is nearest to a share by ratio; of two as near the first.
+
+    >>> nearest_scale((0.25, 0.5, 1.0), 0.4)
+    1
+    """
+    return min(range(len(scales)), key=lambda i: abs(math.log(scales[i] / share)))

@@ -9,12 +9,12 @@ Neural Networks - arXiv 1812.08928.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from perception.errors import InputError
+from perception.geometry.size import nearest_scale
 
 
 class SwitchableBatchNorm2d(nn.Module):
@@ -71,7 +71,7 @@ def make_switchable(model: nn.Module, scales: Sequence[float]) -> None:
 
 def select_scale(model: nn.Module, scales: Sequence[float], scale: float) -> int:
     """Switch to the norms of the scale that is nearest by ratio, and return its position."""
-    position = min(range(len(scales)), key=lambda i: abs(math.log(scales[i] / scale)))
+    position = nearest_scale(scales, scale)
     for module in model.modules():
         if isinstance(module, SwitchableBatchNorm2d):
             module.active = position

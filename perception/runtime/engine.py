@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,8 @@ RUNS = {
     ".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".engine": ("tensorrt",), ".pt2": ("aoti",)
 }  # fmt: skip
 """Engines of the exported files, by suffix; the first is the default."""
+LADDER = "ladder.json"
+"""What makes a folder a ladder of exported files."""
 
 
 class Engine(Protocol):
@@ -287,11 +290,12 @@ def load_engine(
     compile: bool = False,
     engine: str = "own",
 ) -> Engine:
-    """An engine for a checkpoint file, a saved folder, a zoo name, or a file of ``perception export``.
+    """An engine for a checkpoint file, a saved folder, a zoo name, or a file or ladder of ``perception export``.
 
     Args:
         engine: ``torch`` for models, ``onnxruntime``, ``openvino`` or ``tensorrt`` for exported files; ``own`` is torch
-            for models, ONNX Runtime for ``.onnx``, OpenVINO for ``.xml`` and TensorRT for ``.engine``.
+            for models, ONNX Runtime for ``.onnx``, OpenVINO for ``.xml`` and TensorRT for ``.engine``, and for ladders
+            OpenVINO where it is installed.
             :func:`perception.export.fastest.fastest_engine` measures which is best.
 
     Raises:
@@ -300,20 +304,25 @@ def load_engine(
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}; use one of {', '.join(ENGINES)}")
-    suffix = Path(model).suffix
-    able = RUNS.get(suffix, ("torch",))
+    suffix, able = Path(model).suffix, engines_for(model)
     chosen = able[0] if engine == "own" else engine
+    ladder = is_ladder(model)
     if chosen not in able:
         what = f"{suffix} files run" if suffix in RUNS else "models that are not exported run"
+        what = "ladders of exported files run" if ladder else what
         raise InputError(f"{what} on {' or '.join(able)}, not on {chosen}; see perception export")
     if chosen != "torch" and compile:
         raise InputError(f"--compile is for torch; {model} is compiled by {chosen}")
+    if chosen in ("onnxruntime", "tensorrt", "aoti") and precision not in ("auto", "fp32"):
+        raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
+    if ladder:
+        from perception.runtime.ladder_engine import LadderEngine
+
+        return LadderEngine(model, chosen, device, precision, score)
     if chosen == "openvino":
         from perception.runtime.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(model, device, precision, score)
-    if chosen in ("onnxruntime", "tensorrt", "aoti") and precision not in ("auto", "fp32"):
-        raise InputError(f"{model} runs in the precision that it was exported in, not {precision}; leave it out")
     if chosen == "onnxruntime":
         from perception.runtime.onnx_engine import OnnxEngine
 
@@ -332,6 +341,18 @@ def load_engine(
     _autocast_dtype(precision, resolve_device(device))  # refuse before a slow load
     keep_freed_memory()  # on a CPU, mapping the large activations anew for each frame costs a third of its time
     return TorchEngine(perception.load(model), device, precision, score, compile)
+
+
+def engines_for(model: str) -> tuple[str, ...]:
+    """Those that run a model, the default first."""
+    if is_ladder(model):
+        return ("openvino", "onnxruntime") if find_spec("openvino") else ("onnxruntime", "openvino")
+    return RUNS.get(Path(model).suffix, ("torch",))
+
+
+def is_ladder(model: str) -> bool:
+    """Whether a model is a folder of ``perception export --scale all``."""
+    return (Path(model) / LADDER).is_file()
 
 
 def resolve_device(device: str) -> torch.device:

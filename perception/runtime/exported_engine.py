@@ -13,17 +13,50 @@ from perception.errors import InputError
 from perception.opencv import opencv
 from perception.runtime.decoded import check_picture, to_prediction
 from perception.runtime.exported_file import FUSION, POINTS, FileInfo
-from perception.runtime.fovea import fuse
+from perception.runtime.fovea import crop, fuse
 from perception.runtime.masks import decode_masks
 from perception.runtime.plan import Plan
 from perception.types import Prediction
 
 
-class ExportedEngine(ABC):
-    """An engine over one exported file; subclasses know the runtime.
+class PictureEngine(ABC):
+    """Resizes pictures on the host and joins the views of a plan; subclasses answer one view.
 
-    The picture is resized on the host: to a smaller one by the mean over the area of each pixel, a little sharper than
-    the antialiased bilinear filter of the torch engine and much faster.
+    A picture is made smaller by the mean over the area of each pixel, a little sharper than the antialiased bilinear
+    filter of the torch engine and much faster.
+    """
+
+    @abstractmethod
+    def predict(self, view: np.ndarray, share: float) -> Prediction:
+        """Masks and boxes in pixels of an ``(H, W, 3)`` uint8 view.
+
+        Args:
+            share: of the picture's resolution that the view has, up to 1.
+
+        Raises:
+            InputError: for a size that the engine does not take.
+        """
+
+    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
+        """Run the plan twice.
+
+        Raises:
+            InputError: for a size that the engine does not take.
+        """
+        for _ in range(2):
+            self(np.zeros((*(picture_size or plan.output_size), 3), np.uint8), plan)
+
+    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
+        check_picture(image, plan)
+        share = min(plan.size[0] / image.shape[0], plan.size[1] / image.shape[1], 1.0)
+        whole = self.predict(resized(image, plan.size), share)
+        if plan.fovea is None:
+            return whole
+        return fuse(plan, whole, self.predict(crop(image, plan.fovea.window), 1.0))
+
+
+class ExportedEngine(PictureEngine):
+    """An engine over one exported file, whatever the share of a view; subclasses know the runtime.
 
     Args:
         path: the file.
@@ -77,23 +110,8 @@ class ExportedEngine(ABC):
             "label_set": described.label_set,
         }
 
-    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None:
-        """Run the plan twice.
-
-        Raises:
-            InputError: for a size that the file does not take.
-        """
-        for _ in range(2):
-            self(np.zeros((*(picture_size or plan.output_size), 3), np.uint8), plan)
-
-    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
-        check_picture(image, plan)
-        views = [resized(image, plan.size)]
-        if plan.fovea is not None:
-            at = plan.fovea.window
-            views.append(image[at.top : at.top + at.height, at.left : at.left + at.width])
-        predictions = [to_prediction(self.decoded(self._input(view)), self._score) for view in views]
-        return predictions[0] if plan.fovea is None else fuse(plan, predictions[0], predictions[1])
+    def predict(self, view: np.ndarray, share: float) -> Prediction:
+        return to_prediction(self.decoded(self._input(view)), self._score)
 
     def _input(self, view: np.ndarray) -> np.ndarray:
         size = (view.shape[0], view.shape[1])

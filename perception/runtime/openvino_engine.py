@@ -54,16 +54,23 @@ class OpenVinoEngine(ExportedEngine):
 
     @property
     def info(self) -> dict[str, Any]:
-        threads = next((int(one.get_property("INFERENCE_NUM_THREADS")) for one in self._compiled.values()), 0)
+        compiled = next(iter(self._compiled.values()), None)
+        if compiled is None:  # which decides the threads, and latencies are looked up by them before anything runs
+            compiled = self._at((1, 3, *self.described.size))
+        threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
         facts = self.facts("openvino", "cpu", cpu_name(), self._precision, threads)
         return facts | {"openvino": self._ov.__version__}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
-        if image.shape not in self._compiled:
-            self._compiled[image.shape] = self._compile(image.shape)
-        results = self._compiled[image.shape]([image])
+        results = self._at(image.shape)([image])
         # Copied, because the next frame is written over them.
         return {name: np.array(results[index]) for index, name in enumerate(self._names)}
+
+    def _at(self, shape: tuple[int, ...]) -> Any:
+        """The network compiled for a shape, once."""
+        if shape not in self._compiled:
+            self._compiled[shape] = self._compile(shape)
+        return self._compiled[shape]
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         try:

@@ -246,14 +246,14 @@ def test_command_in_float8(
 def test_a_drop_fails_the_command_unless_allowed(
     network: Any, camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from perception.commands import export
+    from perception.commands import export_file
     from perception.export.quantize import Quantised
 
     def spoiled(file: Path, out: Path, *rest: Any, **options: Any) -> Quantised:
         shutil.copyfile(file, out)
         return Quantised(open_exported(file), {"semantic/miou": 60.0}, {"semantic/miou": 58.0}, [], True)
 
-    monkeypatch.setattr(export, "quantise", spoiled)
+    monkeypatch.setattr(export_file, "quantise", spoiled)
     save(network, tmp_path / "model")
     base = ["export", str(tmp_path / "model"), "--out", str(tmp_path / "m.onnx"), "--size", "48x64", "--pictures", "1",
             "--timing", "0", "--int8", "true", "--data", str(CONFIG), "--root", str(camvid)]  # fmt: skip
