@@ -171,12 +171,14 @@ class _Work:
                 calibrate_method=CalibrationMethod.MinMax, extra_options=options,
                 calibration_cache_path=str(self.folder / "ranges.json"),
             )  # fmt: skip
-        if self.float8:
-            import onnx
+        import onnx
 
-            model = onnx.load(str(out))
+        model = onnx.load(str(out))
+        if self.float8:
             to_float8(model)
-            onnx.save(model, str(out))
+        else:
+            pool_in_8_bits(model)
+        onnx.save(model, str(out))
 
     def _outputs(self, path: Path) -> list[list[np.ndarray]]:
         session = open_session(path, "cpu", precision="fp8" if self.float8 else "int8")[0]
@@ -194,6 +196,30 @@ class _Work:
         entry.key, entry.value = KEY, described.to_json()
         path.write_bytes(model.SerializeToString())
         seal(path)
+
+
+def pool_in_8_bits(model: Any) -> None:
+    """Round what goes into a largest-value pooling as what comes out of it will be, so that it runs on bytes.
+
+    The result is the same: rounding keeps order, so the largest rounded value is the rounded largest value.
+    """
+    import onnx
+
+    outputs = {output.name for output in model.graph.output}
+    nodes = []
+    for node in model.graph.node:
+        readers = [other for other in model.graph.node if node.output[0] in other.input]
+        alone = len(readers) == 1 and node.output[0] not in outputs
+        if node.op_type == "MaxPool" and alone and readers[0].op_type == "QuantizeLinear":
+            source, (_, *scale) = node.input[0], readers[0].input
+            rounded, back = (f"{source}_for_{node.output[0]}_{part}" for part in ("rounded", "back"))
+            for kind, put, out in (("QuantizeLinear", source, rounded), ("DequantizeLinear", rounded, back)):
+                nodes.append(onnx.helper.make_node(kind, [put, *scale], [out], name=out))
+            node.input[0] = back
+        nodes.append(node)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 class _Pictures:

@@ -262,6 +262,42 @@ def test_a_drop_fails_the_command_unless_allowed(
     assert main([*base, "--allow_drop", "true"]) == 0
 
 
+def test_pooling_runs_on_bytes_and_the_result_is_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = shuffle_norms(
+        create_model(
+            "multitask_resnet18_slim", channels=8, head_channels=8, backbone_options={"channels": (8, 8, 8, 8)}
+        )
+    ).eval()
+    facts = describe_model(model, (64, 96), free_size=False, mask_strides=model.mask_strides)
+    export_onnx(ExportNetwork(model, coarse=True).eval(), facts, tmp_path / "model.onnx")
+    out = tmp_path / "int8.onnx"
+    quantise(tmp_path / "model.onnx", out, PICTURES, lambda path: {})
+    changed = onnx.load(str(out))
+    made = {output: node for node in changed.graph.node for output in node.output}
+    (pool,) = [
+        node for node in changed.graph.node
+        if node.op_type == "MaxPool" and made[node.input[0]].op_type == "DequantizeLinear"
+    ]  # fmt: skip
+    rounding = made[made[pool.input[0]].input[0]]
+    after = next(node for node in changed.graph.node if pool.output[0] in node.input)
+    assert rounding.input[1:] == after.input[1:]
+    engine = OnnxEngine(out, "cpu")
+    batch = PICTURES[0].transpose(2, 0, 1)[None].copy()
+    got = engine.run(batch)
+    pool.input[0] = rounding.input[0]  # as the quantiser left it
+    plain = open_bytes(changed.SerializeToString())
+    names = [output.name for output in plain.get_outputs()]
+    for name, value in zip(names, plain.run(None, {"image": batch}), strict=True):
+        assert np.array_equal(got[name], value), name
+
+
+def open_bytes(content: bytes) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
 def test_files_with_weights_beside_them_are_refused(network: Any, tmp_path: Path) -> None:
     described = describe_model(network, (64, 96), free_size=False, scale=None, input="uint8", postprocess=True)
     export_onnx(ExportNetwork(network).eval(), described, tmp_path / "model.onnx", data_from_bytes=1)
