@@ -20,11 +20,7 @@ from perception.types import Prediction
 
 
 class PictureEngine(ABC):
-    """Resizes pictures on the host and joins the views of a plan; subclasses answer one view.
-
-    A picture is made smaller by the mean over the area of each pixel, a little sharper than the antialiased bilinear
-    filter of the torch engine and much faster.
-    """
+    """Resizes pictures on the host, see :func:`resized`, and joins the views of a plan; subclasses answer one view."""
 
     @abstractmethod
     def predict(self, view: np.ndarray, share: float) -> Prediction:
