@@ -20,7 +20,6 @@ from perception.console import console, warn
 from perception.errors import InputError
 from perception.files import write_json
 from perception.metrics.recall import min_height_px as least_height
-from perception.metrics.recall import recall_curve
 from perception.metrics.streaming import mean_iou
 from perception.runtime.latency import LatencyTable
 from perception.runtime.plan import Plan, parse_scales, trained_scales
@@ -102,8 +101,8 @@ def main(
         scales: the ladder of resolutions, as shares of the camera's own, where no table says; default those that the
             model was trained for, else 0.25,0.32,0.4,0.5,0.7,1.
         fovea: also run plans with a full-resolution window, where no table says.
-        min_height_px: network pixels from which a hazard counts as seen; default measured on the drives of
-            choose_on, else 20.
+        min_height_px: network pixels from which a hazard counts as seen; default measured on the hazards in the way
+            on the drives of choose_on, else 20.
         recall_floor: recall that the measured height keeps.
         score: boxes with a lower score do not find a hazard.
         min_iou: nor do boxes that share less of it, as intersection over union.
@@ -168,7 +167,7 @@ def main(
 
     predict = Predictor(runner, kept_folder(cache, model, data, runner))
     merits: dict[str, float] = {}
-    curve = None
+    curve = of_all = None
     utility, at_rest = None, dict[Plan, float]()
     height, height_from = (min_height_px, "as given") if min_height_px is not None else (20.0, "assumed")
     if choose_on is not None:
@@ -179,7 +178,7 @@ def main(
         chooser = Predictor(runner, kept_folder(cache, model, choose_on, runner))
         learnt = evaluation.learn(others, chooser)
         merits, utility = learnt.miou, learnt.utility
-        curve = recall_curve(learnt.rest.heights_px, learnt.rest.hits)
+        curve, of_all = learnt.rest.curve(ahead=True), learnt.rest.curve(ahead=False)
         at_rest = {plan: round(float(mean_iou(learnt.rest.counts[plan])), 5) for plan in plans}
         if min_height_px is None:
             measured = least_height(curve, recall_floor)
@@ -228,7 +227,12 @@ def main(
         **fastest_supported(plans, plan_rows),
         "corridor_m": corridor if np.isfinite(corridor) else None,
         UTILITY: None if utility is None else utility.record(),
-        "min_height": {"px": height, "from": height_from, "curve": None if curve is None else curve_record(curve)},
+        "min_height": {
+            "px": height,
+            "from": height_from,
+            "curve": None if curve is None else curve_record(curve),
+            "curve_in_view": None if of_all is None else curve_record(of_all),
+        },
         "best_fixed": {"plan": best, "rung": rung, "chosen_on": str(choose_on or "these very drives")},
         "ceiling_miou": round(float(mean_iou(ceiling)), 5) if np.any(ceiling) else None,
         "policies": list(rows.values()),

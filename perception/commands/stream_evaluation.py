@@ -33,7 +33,7 @@ from perception.runtime.utility import Utility
 from perception.taxonomy import LabelSet
 
 ORACLE = "oracle"
-REST_S = 0.5
+REST_S = 0.25
 """Time between the frames on which plans are judged at rest."""
 
 
@@ -87,7 +87,8 @@ class Evaluation:
             for plan in self.plans:
                 scores[plan].append(found[plan.name])
             every = max(1, round(REST_S / drive.interval_s))
-            rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou)
+            aside_m = StoppingModel.corridor_half_width_m if self.corridor_m is None else self.corridor_m
+            rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou, aside_m)
         miou = {
             FixedPolicy(plan).name: float(mean_iou(sum(score.counts.sum(0) for score in each)))
             for plan, each in scores.items()

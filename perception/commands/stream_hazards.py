@@ -83,16 +83,21 @@ class HazardRule:
 
     def near(self, boxes: Boxes, camera: Camera) -> np.ndarray:
         """``(N,)`` bool: boxes within the corridor."""
-        if not np.isfinite(self.corridor_m) or boxes.distance_m is None or not len(boxes):
-            return np.ones(len(boxes), bool)
-        centres = np.stack([boxes.xyxy[:, 0] + boxes.xyxy[:, 2], boxes.xyxy[:, 1] + boxes.xyxy[:, 3]], axis=1) / 2
-        ahead = rays(camera, centres) @ camera.ego_from_camera[:3, :3].T
-        with np.errstate(invalid="ignore"):
-            aside = boxes.distance_m * np.abs(np.sin(np.arctan2(ahead[:, 1], ahead[:, 0])))
-            return aside <= self.corridor_m
+        return in_corridor(boxes, camera, self.corridor_m)
 
     def _reaction_s(self, plan: Plan) -> float:
         return self.stopping.reaction_s(self.latencies.bound_ms(plan) / 1e3, self.latencies.interval_ms(plan) / 1e3)
+
+
+def in_corridor(boxes: Boxes, camera: Camera, corridor_m: float) -> np.ndarray:
+    """``(N,)`` bool: boxes whose centre is this close to the line straight ahead; all where the distance is unknown."""
+    if not np.isfinite(corridor_m) or boxes.distance_m is None or not len(boxes):
+        return np.ones(len(boxes), bool)
+    centres = np.stack([boxes.xyxy[:, 0] + boxes.xyxy[:, 2], boxes.xyxy[:, 1] + boxes.xyxy[:, 3]], axis=1) / 2
+    ahead = rays(camera, centres) @ camera.ego_from_camera[:3, :3].T
+    with np.errstate(invalid="ignore"):
+        aside = boxes.distance_m * np.abs(np.sin(np.arctan2(ahead[:, 1], ahead[:, 0])))
+        return aside <= corridor_m
 
 
 class Motion:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.commands.stream_drives import Drive, Truth
-from perception.commands.stream_hazards import HAZARDS, Hazard, HazardRule, Motion, askable_boxes
+from perception.commands.stream_hazards import HAZARDS, Hazard, HazardRule, Motion, askable_boxes, in_corridor
 from perception.commands.stream_predictions import Predictor
 from perception.errors import InputError
-from perception.metrics.recall import countable, found
+from perception.metrics.recall import RecallCurve, countable, found, recall_curve
 from perception.metrics.streaming import class_counts, enlarge, mean_iou
 from perception.runtime.plan import Plan
 from perception.runtime.streaming import Schedule
@@ -205,11 +205,13 @@ class AtRest:
         counts: per plan ``(3, C)``, see :mod:`perception.metrics.streaming`.
         heights_px: in network pixels, of each labelled hazard under each uniform plan.
         hits: whether the plan finds it.
+        ahead: whether it is in the vehicle's way.
     """
 
     counts: dict[Plan, np.ndarray] = field(default_factory=dict)
     heights_px: list[float] = field(default_factory=list)
     hits: list[bool] = field(default_factory=list)
+    ahead: list[bool] = field(default_factory=list)
     _counted: set[tuple[str, int]] = field(default_factory=set)
 
     def add(
@@ -221,6 +223,7 @@ class AtRest:
         score: float,
         every: int,
         min_iou: float = 0.5,
+        corridor_m: float = float("inf"),
     ) -> None:
         """Count every so many frames of a drive; boxes with a lower score or overlap find nothing.
 
@@ -236,12 +239,19 @@ class AtRest:
             boxes = truth.boxes if truth.boxes is not None else Boxes.empty()
             wanted = boxes[countable(boxes, drive.camera.size, hazardous)]
             tall = wanted.xyxy[:, 3] - wanted.xyxy[:, 1]
+            ahead = in_corridor(wanted, drive.camera, corridor_m)
             for plan in plans:
                 answer = enlarged(predict(drive, tick, plan), drive.camera.size)
                 self.counts[plan] = self.counts.get(plan, 0) + counts_of(answer, truth, labels)[0]
                 if plan.fovea is None:
                     self.heights_px.extend((tall * plan.size[0] / drive.camera.size[0]).tolist())
                     self.hits.extend(found(wanted, answer.boxes, min_iou, score).tolist())
+                    self.ahead.extend(ahead.tolist())
+
+    def curve(self, ahead: bool) -> RecallCurve:
+        """Recall by height; of hazards in the vehicle's way alone, or of all in view."""
+        kept = np.array(self.ahead, bool) if ahead else np.ones(len(self.hits), bool)
+        return recall_curve(np.array(self.heights_px)[kept], np.array(self.hits, bool)[kept])
 
 
 def enlarged(prediction: Prediction, size: tuple[int, int]) -> Prediction:

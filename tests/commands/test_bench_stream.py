@@ -537,6 +537,10 @@ def test_the_command_on_the_world(tiny_world, tmp_path, capsys) -> None:
     assert all(entry["low"] <= entry["difference"] <= entry["high"] for entry in result["comparisons"])
     assert result["best_fixed"]["chosen_on"] == str(tiny_world)
     assert len(result["min_height"]["curve"]) > 5
+    bins = [result["min_height"][name] for name in ("curve", "curve_in_view")]
+    ahead, in_view = ([entry["boxes"] for entry in curve] for curve in bins)
+    assert all(a <= b for a, b in zip(ahead, in_view, strict=True))
+    assert 0 < sum(ahead) < sum(in_view)
     assert result["corridor_m"] == 4
     assert result["supported_kmh"] == {"uniform": max(plan["supported_kmh"] for plan in result["plans"]), "fovea": None}
     assert result["supported_plans"]["uniform"] in {plan["name"] for plan in result["plans"]}

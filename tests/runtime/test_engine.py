@@ -23,13 +23,15 @@ class Threshold(nn.Module):
     """Class 3 where red is above 0.5, else 0; boxes with given scores."""
 
     label_set = CAMVID
+    scores: Tensor
 
     def __init__(self, scores: tuple[float, ...] = (0.9, 0.2, math.nan), heads: tuple[str, ...] = ("boxes",)) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 1, 1)
         self.conv.weight.data = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
         self.conv.bias.data.zero_()
-        self.scores = scores
+        # A buffer: made from numbers in decode, it would be copied from the host, which a CUDA graph cannot capture.
+        self.register_buffer("scores", torch.tensor(scores))
         self.heads = heads
         self.seen: Tensor | None = None
 
@@ -46,7 +48,7 @@ class Threshold(nn.Module):
             count = len(self.scores)
             corners = torch.arange(4 * count, dtype=torch.float32, device=red.device).reshape(1, count, 4)
             decoded["boxes"] = corners
-            decoded["scores"] = torch.zeros_like(corners[..., 0]) + corners.new_tensor(self.scores)
+            decoded["scores"] = torch.zeros_like(corners[..., 0]) + self.scores
             decoded["labels"] = torch.zeros((1, count), dtype=torch.int64, device=red.device)
         return decoded
 
