@@ -28,11 +28,15 @@ def test_each_has_a_card(folder: Path) -> None:
         assert said in card
 
 
-def test_the_ladder_s_weights_know_a_road_at_every_scale(tiny_world: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "scales"),
+    [("world_ladder", (0.25, 0.32, 0.4, 0.5, 0.7)), ("world_nano", (0.25, 0.32, 0.4, 0.5, 0.7, 1.0))],
+)
+def test_the_ladders_weights_know_a_road_at_every_scale(name: str, scales: tuple[float, ...], tiny_world: Path) -> None:
     from perception.datasets.nuscenes import NuScenesDataset
 
-    model = perception.load(WEIGHTS / "world_ladder")
-    assert model.scales == (0.25, 0.32, 0.4, 0.5, 0.7)
+    model = perception.load(WEIGHTS / name)
+    assert model.scales == scales
     sample = NuScenesDataset(tiny_world, split="all").read(0)
     picture = sample.image.permute(1, 2, 0).numpy().repeat(4, axis=0).repeat(4, axis=1)
     engine = TorchEngine(model, "cpu", "fp32")
