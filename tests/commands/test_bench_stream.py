@@ -434,7 +434,7 @@ def test_other_drives_tell_the_best_plan_and_what_plans_are_worth_by_speed() -> 
     small, large = f"fixed:{SMALL.name}", f"fixed:{LARGE.name}"
     assert set(others.miou) == {small, large}
     assert others.miou[small] > others.miou[large]
-    assert len(others.rest.heights_px) == len(others.rest.hits) == 2 * 8
+    assert len(others.rest.heights_px) == len(others.rest.hits) == len(others.rest.ahead) == 2 * 20  # four a second
     assert mean_iou(others.rest.counts[LARGE]) > mean_iou(others.rest.counts[SMALL])
     assert others.utility is not None
     assert others.utility.at(SMALL, 5.0) == pytest.approx(others.miou[small], abs=1e-5)
