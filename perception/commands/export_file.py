@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ LADDER_FORMATS = ("onnx", "openvino")
 
 @dataclass(frozen=True)
 class EightBits:
-    """How a file is quantised: options of the command of the same names."""
+    """How files are quantised: options of the command of the same names, and the data, read when first needed."""
 
     data: Path | None
     root: Path | None
@@ -55,6 +56,29 @@ class EightBits:
             raise InputError(
                 f"calibration_frames {self.frames} must be at least 1 and max_drop {self.max_drop:g} not negative"
             )
+
+    @cached_property
+    def module(self) -> Any:
+        """The data module, set up; read once for all files of a ladder."""
+        from perception.commands.lightning import parse
+
+        arguments = ["--config", str(self.data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
+        arguments += [] if self.root is None else [f"--data.init_args.root={self.root}"]
+        module: Any = parse(arguments).datamodule
+        module.setup("fit")
+        return module
+
+    @cached_property
+    def pictures(self) -> list[np.ndarray]:
+        """``(H, W, 3)`` uint8 of the training data, for the ranges."""
+        train = self.module.datasets["train"]
+        step = max(1, len(train) // self.frames)
+        return [train.read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(train), step)][: self.frames]
+
+    @cached_property
+    def batches(self) -> list[Any]:
+        """Of the validation data, for the accuracy."""
+        return list(self.module.val_dataloader())
 
 
 def export_file(
@@ -159,18 +183,9 @@ def export_ladder(
 
 def _quantise(network: PerceptionModel, out: Path, options: Options, eight: EightBits) -> Quantised:
     """Quantise the network into OUT, by way of an ONNX file; accuracy is that of OUT itself."""
-    from perception.commands.lightning import parse
-
-    arguments = ["--config", str(eight.data), "--data.init_args.eval_batch_size=1", "--data.init_args.num_workers=0"]
-    arguments += [] if eight.root is None else [f"--data.init_args.root={eight.root}"]
-    module: Any = parse(arguments).datamodule
-    if module.label_set.name != network.label_set.name:
-        raise InputError(f"the model has label set {network.label_set.name}, {eight.data} has {module.label_set.name}")
-    module.setup("fit")
-    train = module.datasets["train"]
-    step = max(1, len(train) // eight.frames)
-    pictures = [train.read(i).image.permute(1, 2, 0).numpy() for i in range(0, len(train), step)][: eight.frames]
-    batches = list(module.val_dataloader())
+    wanted, found_set = network.label_set.name, eight.module.label_set.name
+    if found_set != wanted:
+        raise InputError(f"the model has label set {wanted}, {eight.data} has {found_set}")
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
         file = out  # as it was just compared
         if options.format != "onnx":
@@ -180,7 +195,7 @@ def _quantise(network: PerceptionModel, out: Path, options: Options, eight: Eigh
         small = Path(folder) / f"{out.stem}.onnx"
         tensorrt = options.format == "tensorrt"
         found = quantise(
-            file, small, pictures, lambda path: accuracy_of(path, network, batches), eight.max_drop,
+            file, small, eight.pictures, lambda path: accuracy_of(path, network, eight.batches), eight.max_drop,
             symmetric=tensorrt, float8=eight.float8,
         )  # fmt: skip
         if options.format == "onnx":
@@ -190,7 +205,7 @@ def _quantise(network: PerceptionModel, out: Path, options: Options, eight: Eigh
             described = export_tensorrt(small, found.described, out, options.more_sizes)
         else:
             described = export_openvino(small, found.described, out)
-    return replace(found, described=described, after=accuracy_of(out, network, batches))
+    return replace(found, described=described, after=accuracy_of(out, network, eight.batches))
 
 
 def _quantised_record(quantised: Quantised, max_drop: float) -> dict[str, Any]:
