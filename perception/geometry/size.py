@@ -36,3 +36,15 @@ def nearest_scale(scales: Sequence[float], share: float) -> int:
     1
     """
     return min(range(len(scales)), key=lambda i: abs(math.log(scales[i] / share)))
+
+
+def halvings(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How often both sides of a size can be halved without a remainder and without going below another size.
+
+    >>> halvings((900, 1600), (224, 400)), halvings((450, 800), (112, 200))
+    (2, 1)
+    """
+    count = 0
+    while all(side % 2 == 0 and side >= 2 * least for side, least in zip(size, wanted, strict=True)):
+        size, count = (size[0] // 2, size[1] // 2), count + 1
+    return count

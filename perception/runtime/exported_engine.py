@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from perception.errors import InputError
+from perception.geometry.size import halvings
 from perception.opencv import opencv
 from perception.runtime.decoded import check_picture, to_prediction
 from perception.runtime.exported_file import FUSION, POINTS, FileInfo
@@ -126,10 +127,9 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     a ladder shows them both, see :func:`perception.transforms.window.halved`.
     """
     cv2 = opencv()
+    for _ in range(halvings((image.shape[0], image.shape[1]), size)):
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
-    while not (height % 2 or width % 2) and height >= 2 * size[0] and width >= 2 * size[1]:
-        height, width = height // 2, width // 2
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     if (height, width) == size:
         return image
     far = height >= 2 * size[0] or width >= 2 * size[1]  # an odd side that cannot be halved

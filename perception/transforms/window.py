@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from perception.geometry.size import halvings
 from perception.types import MASK_TARGETS, Batch
 
 
@@ -56,10 +57,9 @@ def halved(image: Tensor, size: tuple[int, int]) -> Tensor:
 
     Halved by means of 2 x 2 pixels as often as fits, then bilinearly; by means of areas where a side is odd.
     """
-    height, width = image.shape[-2:]
-    while not (height % 2 or width % 2) and height >= 2 * size[0] and width >= 2 * size[1]:
-        height, width = height // 2, width // 2
+    for _ in range(halvings((image.shape[-2], image.shape[-1]), size)):
         image = F.avg_pool2d(image, 2)
+    height, width = image.shape[-2:]
     if (height, width) == size:
         return image
     if height >= 2 * size[0] or width >= 2 * size[1]:
