@@ -59,7 +59,7 @@ def main(
     recall_floor: float = 0.95,
     score: float = 0.3,
     min_iou: float = 0.5,
-    corridor_m: float | Literal["inf"] | None = None,
+    corridor_m: float | Literal["inf"] = StoppingModel.corridor_half_width_m,
     settle_s: float = 1.0,
     oracle: bool = True,
     resamples: int = 2000,
@@ -106,8 +106,8 @@ def main(
         recall_floor: recall that the measured height keeps.
         score: boxes with a lower score do not find a hazard.
         min_iou: nor do boxes that share less of it, as intersection over union.
-        corridor_m: hazards this close to the line ahead are in the way, and counted; default 4, the stopping model's
-            own; inf for all in view, which are also reported by themselves.
+        corridor_m: hazards this close to the line ahead are in the way, and counted; the default is the stopping
+            model's own; inf for all in view, which are also reported by themselves.
         settle_s: instants this early in a drive are not scored.
         oracle: also run the oracle, which needs every frame under every plan.
         resamples: of the bootstrap.
@@ -127,8 +127,8 @@ def main(
     Raises:
         InputError: for bad input.
     """
-    aside_m = None if corridor_m is None else float(corridor_m)
-    if aside_m is not None and not aside_m > 0:
+    aside_m = float(corridor_m)
+    if not aside_m > 0:
         raise InputError(f"corridor_m {aside_m:g} is not above 0; give inf for all hazards in view")
     for name, value in (("score", score), ("min_iou", min_iou), ("recall_floor", recall_floor)):
         if not 0 < value <= 1:
@@ -207,7 +207,6 @@ def main(
         if row["kind"] != "fixed"
     ]
     ceiling = np.sum(evaluation.ceiling, axis=0)
-    corridor = stopping.corridor_half_width_m if aside_m is None else aside_m
     plan_rows = [
         _plan_record(plan, times, drives[0], stopping)
         | {"gmacs": None if costs is None else costs[plan], "miou_at_rest": at_rest.get(plan)}
@@ -225,7 +224,7 @@ def main(
         "latencies": "table" if table is not None else "as given" if latency_ms else "measured here",
         "plans": plan_rows,
         **fastest_supported(plans, plan_rows),
-        "corridor_m": corridor if np.isfinite(corridor) else None,
+        "corridor_m": aside_m if np.isfinite(aside_m) else None,
         UTILITY: None if utility is None else utility.record(),
         "min_height": {
             "px": height,

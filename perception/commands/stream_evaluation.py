@@ -62,7 +62,7 @@ class Evaluation:
         settle_s: instants this early in a drive are not scored.
         seed: of the latencies drawn.
         score: of boxes that find a hazard; min_iou: their overlap with it.
-        corridor_m: of hazards, to each side; ``None`` for the stopping model's, infinite for all in view.
+        corridor_m: of hazards, to each side; infinite for all in view.
         ceiling: per drive ``(3, C)`` counts of the truth one frame late; filled by :meth:`run`.
     """
 
@@ -73,7 +73,7 @@ class Evaluation:
     seed: int = 0
     score: float = 0.3
     min_iou: float = 0.5
-    corridor_m: float | None = None
+    corridor_m: float = StoppingModel.corridor_half_width_m
     ceiling: list[np.ndarray] = field(default_factory=list)
 
     def learn(self, drives: Sequence[Drive], predict: Predictor) -> Others:
@@ -87,8 +87,7 @@ class Evaluation:
             for plan in self.plans:
                 scores[plan].append(found[plan.name])
             every = max(1, round(REST_S / drive.interval_s))
-            aside_m = StoppingModel.corridor_half_width_m if self.corridor_m is None else self.corridor_m
-            rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou, aside_m)
+            rest.add(drive, self.plans, predict, self.labels, self.score, every, self.min_iou, self.corridor_m)
         miou = {
             FixedPolicy(plan).name: float(mean_iou(sum(score.counts.sum(0) for score in each)))
             for plan, each in scores.items()
@@ -143,8 +142,7 @@ class Evaluation:
 
     def _hazard_rule(self, drive: Drive, stopping: StoppingModel) -> HazardRule:
         seen = {plan: seen_range_m(plan, drive.camera, stopping) for plan in self.plans}
-        corridor = stopping.corridor_half_width_m if self.corridor_m is None else self.corridor_m
-        return HazardRule(stopping, self.times, seen, self.score, self.min_iou, corridor)
+        return HazardRule(stopping, self.times, seen, self.score, self.min_iou, self.corridor_m)
 
     def _policies(
         self, drive: Drive, stopping: StoppingModel, seen: Mapping[Plan, float], utility: Utility | None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perception.commands.stream_drives import Drive, Truth
-from perception.commands.stream_hazards import HAZARDS, Hazard, HazardRule, Motion, askable_boxes, in_corridor
+from perception.commands.stream_hazards import Hazard, HazardRule, Motion, askable_boxes, in_corridor
 from perception.commands.stream_predictions import Predictor
 from perception.errors import InputError
-from perception.metrics.recall import RecallCurve, countable, found, recall_curve
+from perception.metrics.recall import RecallCurve, found, recall_curve
 from perception.metrics.streaming import class_counts, enlarge, mean_iou
 from perception.runtime.plan import Plan
 from perception.runtime.streaming import Schedule
@@ -229,7 +229,6 @@ class AtRest:
 
         A frame that was counted already, such as under another trace, is passed over.
         """
-        hazardous = [labels.detection.index(name) for name in HAZARDS if name in labels.detection]
         for tick in range(0, len(drive), every):
             frame = (drive.name, drive.frames[tick])
             if frame in self._counted:
@@ -237,7 +236,7 @@ class AtRest:
             self._counted.add(frame)
             truth = drive.truth(tick)
             boxes = truth.boxes if truth.boxes is not None else Boxes.empty()
-            wanted = boxes[countable(boxes, drive.camera.size, hazardous)]
+            wanted = boxes[askable_boxes(drive, boxes, labels)]
             tall = wanted.xyxy[:, 3] - wanted.xyxy[:, 1]
             ahead = in_corridor(wanted, drive.camera, corridor_m)
             for plan in plans:
