@@ -11,14 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latency_tables import made_up_table
+from made_up_drives import LARGE, SIZE, SMALL, Knowing, Road, answered, fixed, make_drive
 
 from perception.cli import main
-from perception.commands.stream_drives import Drive, Reader, open_drives, with_stride, with_trace
+from perception.commands.stream_drives import Reader, open_drives, with_stride, with_trace
 from perception.commands.stream_evaluation import Evaluation
-from perception.commands.stream_hazards import HazardRule, Motion
 from perception.commands.stream_live import DriveSource, Live, drive_live, score_live
 from perception.commands.stream_predictions import Predictor, cache_folder
-from perception.commands.stream_records import fastest_supported, policy_row
 from perception.commands.stream_scores import (
     AtRest,
     coarse_scores,
@@ -27,85 +26,16 @@ from perception.commands.stream_scores import (
 )
 from perception.commands.stream_utility import MIN_INSTANTS, speed_groups
 from perception.errors import InputError
-from perception.geometry.camera import project
-from perception.geometry.frames import apply, inverse
-from perception.metrics.recall import found
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
-from perception.runtime.loop import FrameResult, Publication, Status
-from perception.runtime.plan import Plan, fovea_plan, ladder, uniform_plan
+from perception.runtime.loop import Publication, Status
+from perception.runtime.plan import ladder
 from perception.runtime.replay import ReplayedLatencies
-from perception.runtime.resolution import Decision, FixedPolicy
-from perception.runtime.sight import assumed_camera, make_fovea
-from perception.runtime.source import Frame
-from perception.runtime.stopping import StoppingModel
-from perception.runtime.streaming import Schedule, simulate
+from perception.runtime.resolution import FixedPolicy
 from perception.runtime.traces import Trace, make_trace
 from perception.runtime.utility import Utility
 from perception.taxonomy import CAMVID, ROAD_SCENE
-from perception.types import Boxes, Prediction, Sample
-
-SIZE = (48, 64)
-SMALL, LARGE = uniform_plan((32, 40)), uniform_plan(SIZE)
-CAR = ROAD_SCENE.index("car")
-
-
-class Road:
-    """A car that moves ``step_px`` to the right in each frame, on a road under a sky."""
-
-    def __init__(self, frames: int = 40, step_px: int = 1) -> None:
-        self.frames, self.step_px = frames, step_px
-        self.reads = 0
-
-    def left(self, index: int) -> int:
-        return 4 + (self.step_px * index) % 30
-
-    def read(self, index: int) -> Sample:
-        self.reads += 1
-        labels = np.full(SIZE, ROAD_SCENE.index("sky"), np.uint8)
-        labels[24:] = ROAD_SCENE.index("road")
-        labels[20:30, self.left(index) : self.left(index) + 12] = CAR
-        labels[-2:] = 255
-        semantic = torch.from_numpy(labels).long()
-        drivable = torch.from_numpy(ROAD_SCENE.membership(ROAD_SCENE.drivable))[semantic]
-        left = self.left(index)
-        boxes = Boxes([[left, 20, left + 12, 30]], [0], visibility=[0.9], distance_m=[20.0])
-        image = torch.full((3, *SIZE), index, dtype=torch.uint8)
-        return Sample(image, f"frame_{index:03d}", semantic=semantic, drivable=drivable.long(), boxes=boxes)
-
-
-class Knowing:
-    """An engine that answers with the labels of the frame that it sees, at the plan's size."""
-
-    labels, info = ROAD_SCENE, {"device": "none"}
-
-    def __init__(self, road: Road) -> None:
-        self.road, self.calls = road, 0
-
-    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None: ...
-
-    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
-        self.calls += 1
-        sample = self.road.read(int(image[0, 0, 0]))
-        assert sample.semantic is not None
-        rows = np.arange(plan.size[0]) * SIZE[0] // plan.size[0]
-        columns = np.arange(plan.size[1]) * SIZE[1] // plan.size[1]
-        semantic = sample.semantic.numpy()[rows][:, columns].astype(np.uint8) % 255
-        scale = np.array([plan.size[1] / SIZE[1], plan.size[0] / SIZE[0]] * 2)
-        assert sample.boxes is not None
-        boxes = Boxes(sample.boxes.xyxy * scale, sample.boxes.labels, [0.9])
-        return Prediction(semantic, (semantic == 0).astype(np.uint8), boxes=boxes)
-
-
-def make_drive(road: Road, speed: float = 10.0, hz: float = 10.0) -> Drive:
-    n = road.frames
-    names = tuple(f"frame_{i:03d}" for i in range(n))
-    times = tuple(i / hz for i in range(n))
-    return Drive("made up", times, (speed,) * n, tuple(range(n)), names, assumed_camera(SIZE), Reader(road))
-
-
-def fixed(drive: Drive, plan: Plan, ms: float) -> Schedule:
-    return simulate(drive.times_s, drive.speeds_mps, FixedPolicy(plan), {plan: np.full(len(drive), ms)})
+from perception.types import Sample
 
 
 def test_scores_are_those_of_the_answers_that_are_there() -> None:
@@ -163,11 +93,6 @@ def published(at_s: float, road: Road, frame: int, **options) -> tuple[float, Pu
     prediction = Knowing(road)(np.full((*SIZE, 3), frame, np.uint8), LARGE)
     out = Publication(frame, "CAMERA", Status.OK, prediction, age_ms=1e3 * (at_s - frame / 10), **options)
     return at_s, out
-
-
-def answered(frame: int, plan: Plan = LARGE) -> FrameResult:
-    shown = Frame(None, f"frame_{frame:03d}", frame * 100_000, "CAMERA")
-    return FrameResult(frame, shown, Status.OK, 100.0, Decision(plan, "made up"), choose_ms=1.0, infer_ms=99.0)
 
 
 def test_live_scores_are_those_of_what_was_published_last() -> None:
@@ -247,168 +172,6 @@ def test_kept_predictions_belong_to_all_that_an_engine_runs(tmp_path) -> None:
             folders.add(cache_folder(tmp_path, str(model), "a", facts))
         folders.add(cache_folder(tmp_path, str(model), "a", {"precision": "fp32"}))
         assert len(folders) == 3
-
-
-def rule(**options) -> HazardRule:
-    times = ReplayedLatencies({SMALL: 30.0, LARGE: 330.0})
-    return HazardRule(StoppingModel(camera_interval_s=0.1), times, {SMALL: 30.0, LARGE: 60.0}, **options)
-
-
-def test_hazards_lie_at_the_range_that_the_plan_requires() -> None:
-    """The car is 20 m away: asked for only at speeds whose range under the plan lies between 20 and 25 m."""
-    stopping, road, counts = rule().stopping, Road(step_px=0), set()
-    for speed in np.linspace(6.0, 14.0, 9):
-        drive = make_drive(road, float(speed))
-        schedules = {"quick": fixed(drive, SMALL, 30.0), "slow": fixed(drive, LARGE, 330.0)}
-        scores = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
-        for name, plan, latency_s in (("quick", SMALL, 0.03), ("slow", LARGE, 0.33)):
-            required_m = stopping.required_range_m(float(speed), stopping.reaction_s(latency_s, latency_s), 5.0)
-            assert rule().required_m(plan, float(speed)) == pytest.approx(required_m)
-            expected = 30 if 20.0 <= required_m <= 25.0 else 0
-            assert len(scores[name].hazards) == expected
-            counts.add((name, expected))
-    assert len(counts) == 4, "both plans have speeds with and without"
-    drive = make_drive(road, 11.0)
-    schedules = {"quick": fixed(drive, SMALL, 30.0)}
-    easy = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule())
-    assert {hazard[:3] for hazard in easy["quick"].hazards} == {(11.0, True, True)}
-    strict = score_schedules(drive, schedules, Predictor(Knowing(road)), ROAD_SCENE, 1.0, rule(score=0.95))
-    assert {hazard[:3] for hazard in strict["quick"].hazards} == {(11.0, False, True)}
-
-
-PEOPLE_M = ((70.0, 0.0), (70.0, 6.0))
-"""Where people stand: metres ahead of the first frame's camera, and to the left."""
-VIEW = assumed_camera((180, 320))
-SHARP = uniform_plan((180, 320))
-
-
-class Pavement:
-    """People who stand by and on the road; in each frame the vehicle is ``step_m`` further on."""
-
-    def __init__(self, step_m: float, frames: int = 14) -> None:
-        self.step_m, self.frames = step_m, frames
-
-    def boxes(self, index: int) -> Boxes:
-        xyxy, distances = [], []
-        for ahead, left in PEOPLE_M:
-            depth = ahead - index * self.step_m
-            edges = [[depth + 1.5, left + half, up] for half, up in ((0.3, 1.7), (-0.3, 0.0))]
-            pixels, _ = project(VIEW, apply(inverse(VIEW.ego_from_camera), np.array(edges)))
-            xyxy.append(pixels.ravel())
-            distances.append(np.hypot(depth, left))
-        person = ROAD_SCENE.detection.index("pedestrian")
-        return Boxes(xyxy, [person] * 2, visibility=[1.0, 1.0], distance_m=distances)
-
-    def read(self, index: int) -> Sample:
-        image = torch.full((3, *VIEW.size), index, dtype=torch.uint8)
-        road = torch.zeros(VIEW.size, dtype=torch.long)
-        return Sample(image, f"frame_{index:03d}", semantic=road, boxes=self.boxes(index))
-
-    def answer(self, index: int) -> Prediction:
-        boxes = self.boxes(index)
-        return Prediction(np.zeros(VIEW.size, np.uint8), boxes=Boxes(boxes.xyxy, boxes.labels, [0.9, 0.9]))
-
-    def drive(self, speed_mps: float | None, hz: float = 10.0) -> Drive:
-        n = range(self.frames)
-        names = tuple(f"frame_{i:03d}" for i in n)
-        return Drive(
-            "pavement", tuple(i / hz for i in n), (speed_mps,) * len(n), tuple(n), names, VIEW, Reader(self)
-        )  # fmt: skip
-
-
-class Watching:
-    """An engine that sees what is there, and where."""
-
-    labels, info = ROAD_SCENE, {"device": "none"}
-
-    def __init__(self, pavement: Pavement) -> None:
-        self.pavement = pavement
-
-    def warm_up(self, plan: Plan, picture_size: tuple[int, int] | None = None) -> None: ...
-
-    def __call__(self, image: np.ndarray, plan: Plan) -> Prediction:
-        return self.pavement.answer(int(image[0, 0, 0]))
-
-
-def at_70_km_h() -> tuple[Pavement, Drive, HazardRule]:
-    """Where stopping takes about 54 m, and what stands aside of it moves by half its width between two frames."""
-    times = ReplayedLatencies({SHARP: 30.0})
-    rule = HazardRule(StoppingModel(camera_interval_s=0.1), times, {SHARP: 90.0})
-    pavement = Pavement(2.0)
-    return pavement, pavement.drive(20.0), rule
-
-
-def test_hazards_are_where_the_vehicle_has_come_to_since() -> None:
-    pavement, drive, rule = at_70_km_h()
-    schedules = {"quick": fixed(drive, SHARP, 30.0), "slow": fixed(drive, SHARP, 330.0)}
-    scores = score_schedules(drive, schedules, Predictor(Watching(pavement)), ROAD_SCENE, 0.5, rule)
-    for score in scores.values():
-        assert [hazard.in_corridor for hazard in score.hazards] == [True, False] * (len(score.hazards) // 2)
-        assert len(score.hazards) >= 8
-        assert all(hazard.found for hazard in score.hazards)
-    # The boxes as they came miss the one aside by a frame, and both by three.
-    late, now = scores["quick"].boxes[0], scores["quick"].truth[0]
-    assert found(now, late).tolist() == [True, False]
-    assert not found(scores["slow"].truth[0], scores["slow"].boxes[0]).all()
-    row = policy_row("quick", "fixed", [scores["quick"]], ROAD_SCENE, None)
-    assert row["hazards_in_view"]["count"] == 2 * row["hazards"]["count"] == len(scores["quick"].hazards)
-    assert row["hazards_by_speed"]["70-90"] == row["hazards"] == row["hazards_supported"]
-    assert row["hazards_in_view_by_speed"]["70-90"] == row["hazards_in_view"]
-    assert row["gmacs_per_s"] is None
-
-
-def test_a_vehicle_that_stands_moves_nothing_and_one_of_unknown_speed_neither() -> None:
-    drive = replace(make_drive(Road(frames=5), hz=1.0), speeds_mps=(0.0, 10.0, 20.0, None, 20.0))
-    motion = Motion(drive)
-    assert motion.distance_m(0.0, 2.0) == pytest.approx(20.0)
-    assert motion.distance_m(1.0, 2.0) == pytest.approx(15.0)
-    assert motion.distance_m(1.5, 2.0) == pytest.approx(7.5)
-    assert motion.distance_m(2.0, 2.0) == 0.0
-    assert motion.distance_m(2.0, 3.0) is None
-    assert motion.distance_m(1.0, 4.0) is None
-    assert motion.distance_m(2.2, 2.4) is None
-    boxes = Pavement(1.0).boxes(0)
-    assert motion.boxes(boxes, 1.0, 4.0) is boxes
-    assert motion.boxes(None, 0.0, 1.0) is None
-
-
-def test_live_hazards_are_moved_once() -> None:
-    """From the capture, or, where the loop itself has moved what it published, from the publication."""
-    pavement, drive, rule = at_70_km_h()
-    event = fixed(drive, SHARP, 30.0)
-    wanted = score_schedules(drive, {"a": event}, Predictor(Watching(pavement)), ROAD_SCENE, 0.5, rule)["a"].hazards
-    results, finished = (
-        tuple(answered(run.frame, SHARP) for run in event.runs),
-        tuple(run.finish_s for run in event.runs),
-    )
-    motion = Motion(drive)
-    for warped in (False, True):
-        outs = []
-        for run in event.runs:
-            answer = pavement.answer(run.frame)
-            if warped:
-                answer = replace(answer, boxes=motion.boxes(answer.boxes, drive.times_s[run.frame], run.finish_s))
-            age_ms = 1e3 * (run.finish_s - drive.times_s[run.frame])
-            outs.append((run.finish_s, Publication(run.frame, "CAMERA", Status.OK, answer, age_ms, warped=warped)))
-        assert score_live(drive, Live(results, tuple(outs), finished), ROAD_SCENE, 0.5, rule).hazards == wanted
-
-
-def test_the_fastest_plans_with_and_without_a_fovea_are_named() -> None:
-    window = fovea_plan((96, 160), make_fovea(VIEW, (96, 160), StoppingModel()))
-    records = [{"name": name, "supported_kmh": speed} for name, speed in (("a", 40.0), ("b", 70.0), ("c", 60.0))]
-    fastest = fastest_supported((SMALL, window, SHARP), records)
-    assert fastest["supported_kmh"] == {"uniform": 60.0, "fovea": 70.0}
-    assert fastest["supported_plans"] == {"uniform": "c", "fovea": "b"}
-    assert fastest_supported((SMALL,), records[:1])["supported_kmh"] == {"uniform": 40.0, "fovea": None}
-
-
-def test_the_corridor_leaves_out_what_is_aside() -> None:
-    camera = assumed_camera((900, 1600))
-    boxes = Boxes([[790, 440, 810, 460], [1390, 440, 1410, 460]], [0, 0], distance_m=[50.0, 50.0])
-    assert rule(corridor_m=4.0).near(boxes, camera).tolist() == [True, False]  # 0 m and 21 m aside
-    assert rule(corridor_m=30.0).near(boxes, camera).tolist() == [True, True]
-    assert rule().near(boxes, camera).tolist() == [True, False], "the stopping model's own"
-    assert rule(corridor_m=float("inf")).near(boxes, camera).all()
 
 
 def test_at_rest_answers_are_not_late() -> None:
