@@ -28,8 +28,8 @@ class MultiResolution(MultiTask):
     least the share ``context`` of the picture each way, or the whole picture where that is smaller. The teacher is
     the same network on such a window at the largest scale, inside the student's. Both learn from the labels;
     besides, the student's class probabilities are drawn to the teacher's, averaged over the student's pixels, where
-    both look. So each rung sees as much of the scene as its cost allows. Half of the windows are resized as engines of
-    exported files do it and half as torch's does, so that one set of weights serves both.
+    both look. So each rung sees as much of the scene as its cost allows. Half of the students' windows are resized as
+    engines of exported files do it and half as torch's does, so that one set of weights serves both.
 
     Papers: Resolution Switchable Networks - arXiv 2007.09558 (norms per resolution, distillation between
     resolutions); Distilling the Knowledge in a Neural Network - arXiv 1503.02531.
