@@ -20,6 +20,8 @@ from perception.errors import InputError
 from perception.opencv import opencv
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+JPEG_QUALITY = 80
+"""Of the pictures of nuScenes: their quantisation tables are those of this quality."""
 _JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
 """Huffman tables, scan, quantisation tables, restart interval, applications' data, comment."""
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -169,6 +171,13 @@ def _decode(file: BinaryIO, name: object, mode: str | None) -> Image.Image:
             return image.convert(mode) if mode else image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"image {name} does not decode: {error}") from error
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """A JPEG file of ``(H, W, 3)`` uint8 RGB, compressed as nuScenes' pictures are: :data:`JPEG_QUALITY`, 4:2:0."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
+    return file.getvalue()
 
 
 def write_png(path: str | Path, array: np.ndarray, palette: np.ndarray | None = None, compress: int = 3) -> None:

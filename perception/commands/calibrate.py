@@ -10,12 +10,12 @@ from typing import Any
 from perception.commands.engine_choice import AUTO, auto_engine
 from perception.console import console, progress_bar
 from perception.errors import InputError
+from perception.files import encode_jpeg
 from perception.geometry.size import parse_size
 from perception.runtime.calibration import BUSY, QUIET, frames_for, make_table, measure
 from perception.runtime.conformal import conformal_rank
 from perception.runtime.engine import load_engine
 from perception.runtime.latency import LatencyTable, make_key
-from perception.runtime.pictures import encode
 from perception.runtime.plan import parse_scales, trained_scales
 from perception.runtime.sight import assumed_camera, build_plans, seen_range_m
 from perception.runtime.source import open_source
@@ -210,7 +210,7 @@ def _camera(
     lens = frames[0].camera
     if lens is not None and focal_px is not None:
         raise InputError(f"{source} has its own calibration; leave --focal_px out")
-    return size, lens or assumed_camera(size, focal_px), [encode(image) for image in images]
+    return size, lens or assumed_camera(size, focal_px), [encode_jpeg(image) for image in images]
 
 
 def _check_out(out: Path) -> None:

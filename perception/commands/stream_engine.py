@@ -12,10 +12,10 @@ from perception.commands.stream_drives import Drive
 from perception.commands.stream_predictions import cache_folder
 from perception.console import progress_bar, warn
 from perception.errors import InputError
+from perception.files import encode_jpeg
 from perception.runtime.calibration import Condition, measure
 from perception.runtime.engine import Engine, TorchEngine, load_engine
 from perception.runtime.latency import LatencyTable
-from perception.runtime.pictures import encode
 from perception.runtime.plan import Plan
 from perception.runtime.replay import ReplayedLatencies
 
@@ -87,7 +87,7 @@ def replayed_latencies(
     if given is not None:
         return ReplayedLatencies(_parse_latencies(given, plans))
     back_to_back = Condition("back to back", paced=False)
-    pictures = [encode(drive.picture(tick)) for tick in range(0, len(drive), max(1, len(drive) // 8))][:8]
+    pictures = [encode_jpeg(drive.picture(tick)) for tick in range(0, len(drive), max(1, len(drive) // 8))][:8]
     with progress_bar() as bar:
         task = bar.add_task("timing plans", total=None)
         measured = measure(

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from PIL import Image
+
+from perception.files import encode_jpeg
 
 _OCTAVES = ((4, 40.0), (16, 22.0), (64, 12.0), (256, 7.0))
 """Cells along the picture's width, and the strength of the texture that they make, in grey levels."""
 
 
-def timing_pictures(native: tuple[int, int], count: int = 8, seed: int = 0, quality: int = 90) -> list[bytes]:
+def timing_pictures(native: tuple[int, int], count: int = 8, seed: int = 0) -> list[bytes]:
     """JPEG files of a random sky, road and boxes under texture.
 
     Args:
         native: ``(height, width)``.
-        quality: of the JPEG, 1 to 95.
     """
     random = np.random.default_rng(seed)
-    return [encode(_picture(native, random), quality) for _ in range(count)]
-
-
-def encode(image: np.ndarray, quality: int = 90) -> bytes:
-    """A JPEG file of ``(H, W, 3)`` uint8 RGB."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format="JPEG", quality=quality)
-    return file.getvalue()
+    return [encode_jpeg(_picture(native, random)) for _ in range(count)]
 
 
 def _picture(native: tuple[int, int], random: np.random.Generator) -> np.ndarray:

@@ -197,7 +197,7 @@ class _Recorder:
             self.scene, fired_s, self.cameras[channel], frame, list(CAMERAS).index(channel), self.sensor
         )
         filename, _ = self._data_record(channel, "jpg", keyframe, fired_s, is_key)
-        write_picture(self.recording.out, filename, picture, self.recording.with_masks, self.sensor.jpeg_quality)
+        write_picture(self.recording.out, filename, picture, self.recording.with_masks)
         return picture
 
     def _turn(self, keyframe: int, time_s: float, is_key: bool) -> LidarScan:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from perception.files import write_png
+from perception.files import encode_jpeg, write_png
 from perception.taxonomy import ROAD_SCENE
 from perception.world.camera import CameraFrame
 from perception.world.lidar import LidarScan
@@ -20,7 +19,7 @@ _BLACK_AND_WHITE = np.full((256, 3), 128, np.uint8)
 _BLACK_AND_WHITE[:2] = [[0, 0, 0], [255, 255, 255]]
 
 
-def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool, jpeg_quality: int = 95) -> None:
+def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool) -> None:
     """Write ``out / filename`` and its side files ``dense/<kind>/<CHANNEL>/<stem>.png``.
 
     ``semantic``, ``instance`` and ``depth`` are as :class:`CameraFrame` has them, depth in 1/256 m. The masks
@@ -31,7 +30,7 @@ def write_picture(out: Path, filename: str, picture: CameraFrame, masks: bool, j
     """
     path = out / filename
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.image).save(path, quality=jpeg_quality, subsampling=0)
+    path.write_bytes(encode_jpeg(picture.image))
     side = f"{path.parent.name}/{path.stem}.png"
     dense = out / "dense"
     write_png(dense / "semantic" / side, picture.semantic, ROAD_SCENE.palette(), compress=1)

@@ -35,19 +35,17 @@ class SensorModel:
         motion_blur: blur by the ego's motion while the shutter is open.
         exposure_error_ev: amplitude of the automatic exposure's slow errors, in stops.
         rolling_shutter: whether rows are exposed one after the other, the middle one at the picture's time.
-        jpeg_quality: of the written file.
     """
 
     shot_noise: bool = False
     motion_blur: bool = False
     exposure_error_ev: float = 0.0
     rolling_shutter: bool = False
-    jpeg_quality: int = 95
 
 
 IDEAL = SensorModel()
 """Sharp and well exposed, with vignetting, and noise of 1 to 3 grey levels in daylight."""
-REAL = SensorModel(True, True, 0.35, False, 85)
+REAL = SensorModel(True, True, 0.35, False)
 
 
 def sensor_model(name: str, rolling_shutter: bool = False) -> SensorModel:
