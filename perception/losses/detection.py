@@ -1,33 +1,51 @@
 """Targets and losses of the centre head.
 
 Papers: Objects as Points - arXiv 1904.07850 (heatmap targets and focal loss); FCOS - arXiv 1904.01355 (edge
-distances); Generalized Intersection over Union - arXiv 1902.09630.
+distances); Training-Time-Friendly Network - arXiv 1909.00700 (which cells learn a box); Generalized Intersection over
+Union - arXiv 1902.09630.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
 
-def center_targets(
-    boxes: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int], level: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gaussian heatmaps around box centres.
+class CenterTargets(NamedTuple):
+    """What a centre head's maps are to be.
 
-    The Gaussian's standard deviation is a sixth of each box side (as in TTFNet, arXiv 1909.00700, so that long
-    boxes get long peaks), at least half a cell.
+    Args:
+        heatmap: ``(B, num_classes, h, w)``, exactly 1 at centres.
+        owner: ``(B, h, w)`` int64 box that a cell's edge distances are trained on, -1 for none.
+        weight: ``(B, h, w)`` of a cell in the loss of the boxes; those of one box add up to 1.
+    """
+
+    heatmap: Tensor
+    owner: Tensor
+    weight: Tensor
+
+
+MIN_BUMP = 0.01
+"""Cells where an object's Gaussian is lower than this do not learn its box: that is 3 standard deviations away."""
+
+
+def center_targets(boxes: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int], level: int) -> CenterTargets:
+    """Gaussian heatmaps around box centres, and the boxes that the cells around a centre are to give.
+
+    The Gaussian's standard deviation is a sixth of each box side, so that long boxes get long peaks, at least half a
+    cell. Boxes are learnt by all cells under the Gaussian and not by the centre alone; of several objects over a cell,
+    the smallest one's (both as in TTFNet, arXiv 1909.00700). A predicted peak is often a cell beside the true centre,
+    and that cell's box is what counts. Cells weigh as the Gaussian's square root: by the Gaussian itself, the
+    neighbours of a small object's centre would hardly count.
 
     Args:
         boxes: ``(B, M, 4)`` xyxy in pixels.
         labels: ``(B, M)`` int64, -1 where padded.
         size: ``(h, w)`` of the map.
         level: stride of the map.
-
-    Returns:
-        heatmap ``(B, num_classes, h, w)`` with exactly 1 at centres, and for every box the row and the column
-        of its centre cell, each ``(B, M)``.
     """
     height, width = size
     valid = labels >= 0
@@ -42,12 +60,23 @@ def center_targets(
     across = torch.exp(-((xs - column[..., None]) ** 2) / (2 * sigma_x[..., None] ** 2))  # (B, M, w)
     down = torch.exp(-((ys - row[..., None]) ** 2) / (2 * sigma_y[..., None] ** 2))  # (B, M, h)
     heatmap = boxes.new_zeros((boxes.shape[0], num_classes, height, width))
+    owner = torch.full((boxes.shape[0], height, width), -1, device=boxes.device)
+    weight = boxes.new_zeros(owner.shape)
     for image in range(boxes.shape[0]):
-        for name in labels[image][valid[image]].unique().tolist():
-            chosen = labels[image] == name
-            bumps = down[image, chosen, :, None] * across[image, chosen, None, :]  # (m, h, w)
-            heatmap[image, name] = bumps.amax(dim=0)
-    return heatmap, row, column
+        index = valid[image].nonzero()[:, 0]  # (m,)
+        if not len(index):
+            continue
+        bumps = down[image, index, :, None] * across[image, index, None, :]  # (m, h, w)
+        for name in labels[image, index].unique().tolist():
+            heatmap[image, name] = bumps[labels[image, index] == name].amax(dim=0)
+        area = (boxes[image, index, 2:] - boxes[image, index, :2]).prod(dim=1)
+        over = torch.where(bumps >= MIN_BUMP, area[:, None, None], torch.inf)
+        smallest, chosen = over.min(dim=0)  # (h, w)
+        share = torch.where(smallest.isfinite(), bumps.gather(0, chosen[None])[0].sqrt(), 0.0)
+        sums = share.new_zeros(len(index)).index_add_(0, chosen.flatten(), share.flatten())
+        weight[image] = share / sums[chosen].clamp(min=MIN_BUMP)
+        owner[image] = torch.where(smallest.isfinite(), index[chosen], -1)
+    return CenterTargets(heatmap, owner, weight)
 
 
 def heatmap_focal(
@@ -80,7 +109,7 @@ def center_loss(
     box_weight: float = 2.0,
     known: Tensor | None = None,
 ) -> Tensor:
-    """Focal loss of the heatmap plus GIoU loss of the boxes at their centres.
+    """Focal loss of the heatmap plus GIoU loss of the boxes at and around their centres.
 
     Args:
         outputs: ``heatmap`` ``(B, C, h, w)`` and ``box`` ``(B, 4, h, w)`` of the centre head.
@@ -94,13 +123,15 @@ def center_loss(
     heatmap = outputs["heatmap"][has_boxes]
     edges = outputs["box"][has_boxes].float()
     boxes, labels = boxes[has_boxes].float(), labels[has_boxes]
-    target, row, column = center_targets(boxes, labels, heatmap.shape[1], (heatmap.shape[-2], heatmap.shape[-1]), level)
-    loss = heatmap_focal(heatmap, target, None if known is None else known[has_boxes])
-    image, box = torch.nonzero(labels >= 0, as_tuple=True)
+    size = (heatmap.shape[-2], heatmap.shape[-1])
+    target = center_targets(boxes, labels, heatmap.shape[1], size, level)
+    loss = heatmap_focal(heatmap, target.heatmap, None if known is None else known[has_boxes])
+    image, row, column = torch.nonzero(target.owner >= 0, as_tuple=True)
     if not len(image):
         return loss + edges.sum() * 0.0
-    row, column = row[image, box], column[image, box]
     left, above, right, below = (level * edges[image, :, row, column].clamp(max=8.0).exp()).unbind(1)
     x, y = (column + 0.5) * level, (row + 0.5) * level
     predicted = torch.stack([x - left, y - above, x + right, y + below], dim=1)
-    return loss + box_weight * generalized_box_iou_loss(predicted, boxes[image, box], reduction="mean")
+    overlap = generalized_box_iou_loss(predicted, boxes[image, target.owner[image, row, column]])
+    weight = target.weight[image, row, column]
+    return loss + box_weight * (weight * overlap).sum() / weight.sum()

@@ -41,7 +41,7 @@ class MultiResolution(MultiTask):
         fixed_norms: train with the batch-norm statistics that ``init_from`` has, as inference does: for a last stage
             on whole pictures (``context`` 1), where few pictures a step would make noisy ones.
         scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
-        distill: weight of the distillation; 0 trains on labels alone.
+        distill: weight of the distillation; with 0 there is no teacher, and each step trains its rung alone.
         temperature: of both softmaxes in the distillation.
         options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
 
@@ -130,7 +130,7 @@ class MultiResolution(MultiTask):
         outputs = self.run_at(scale, student.image)
         total = self.balance(self._checked(self.losses(outputs, student)))
         self.log(f"train/{_key(scale)}/loss", total.detach(), batch_size=len(batch))
-        if scale < top_scale:
+        if scale < top_scale and self.distill:
             largest = self._window_size(picture, top_scale)
             inner = teacher_window(seen, largest, top_scale)
             height = min(largest[0], round(inner[2] * top_scale))
@@ -138,7 +138,7 @@ class MultiResolution(MultiTask):
             teacher = batch_window(batch, inner, (height, width))
             taught = self.run_at(top_scale, teacher.image)
             total = total + self.balance(self._checked(self.losses(taught, teacher)))
-            if self.distill and "semantic" in outputs:
+            if "semantic" in outputs:
                 loss = distillation(
                     outputs["semantic"], taught["semantic"].detach(), relative(inner, seen), self.temperature
                 )

@@ -90,26 +90,46 @@ def test_binary_ignores_and_prefers_the_truth() -> None:
 def test_targets_peak_at_centres_and_decode_back() -> None:
     boxes = torch.tensor([[[8.0, 8, 40, 24], [100, 50, 120, 70], [0, 0, 0, 0]]])
     labels = torch.tensor([[1, 0, -1]])
-    heatmap, row, column = center_targets(boxes, labels, 3, (32, 48), 4)
+    heatmap, owner, weight = center_targets(boxes, labels, 3, (32, 48), 4)
     assert heatmap.shape == (1, 3, 32, 48)
     assert (heatmap == 1).sum() == 2
     assert heatmap[0, 1, 4, 6] == 1  # centre (24, 16) px
     assert heatmap[0, 0, 15, 27] == 1  # centre (110, 60) px
-    assert (row[0, 0], column[0, 0]) == (4, 6)
+    assert (owner[0, 4, 6], owner[0, 15, 27]) == (0, 1)
+    assert (weight[0] > 0).equal(owner[0] >= 0)
     assert not heatmap[0, 2].any()
     # A head that outputs exactly these targets gives the boxes back.
     edges = torch.zeros(1, 4, 32, 48)
-    for box, y, x in zip(boxes[0, :2], (4, 15), (6, 27), strict=True):
-        cx, cy = (x + 0.5) * 4, (y + 0.5) * 4
+    for y, x in (owner[0] >= 0).nonzero().tolist():
+        box, cx, cy = boxes[0, owner[0, y, x]], (x + 0.5) * 4, (y + 0.5) * 4
         distances = torch.tensor([cx - box[0], cy - box[1], box[2] - cx, box[3] - cy])
-        edges[0, :, y, x] = torch.log(distances / 4)
+        edges[0, :, y, x] = torch.log(distances.clamp(min=1e-3) / 4)
     outputs = {"heatmap": torch.logit(heatmap.clamp(1e-4, 1 - 1e-4)), "box": edges}
     decoded = CenterHead(8, 3, top_k=5).decode(outputs, (128, 192))
     order = decoded["labels"][0, :2].argsort(descending=True)
     assert torch.allclose(decoded["boxes"][0, :2][order], boxes[0, :2], atol=1e-3)
     assert decoded["scores"][0, 2] < 0.9  # everything else is not a peak
     loss = center_loss(outputs, boxes, labels, torch.tensor([True]), 4, box_weight=1.0)
+    assert float(loss - heatmap_focal(outputs["heatmap"], heatmap)) < 0.01
     assert float(loss) < float(center_loss({**outputs, "box": edges + 1}, boxes, labels, torch.tensor([True]), 4, 1.0))
+
+
+def test_cells_beside_a_centre_learn_its_box() -> None:
+    boxes = torch.tensor([[[8.0, 8, 14, 28], [60, 20, 120, 70], [80, 30, 100, 60]]])  # thin; large; one inside it
+    labels = torch.tensor([[1, 0, 1]])
+    _, owner, weight = center_targets(boxes, labels, 2, (32, 48), 4)
+    for box in range(3):
+        assert float(weight[owner == box].sum()) == pytest.approx(1.0)
+    assert owner[0, 4, 1] == owner[0, 4, 3] == 0  # left and right of the thin one's centre, outside of its box
+    assert weight[0, 4, 2] > weight[0, 4, 1] > weight[0, 3, 1] > 0
+    assert owner[0, 11, 22] == owner[0, 10, 21] == 2  # of two with one centre the smaller one
+    assert owner[0, 11, 17] == 1
+    assert owner[0, 0, 0] == -1
+    edges = torch.zeros(1, 4, 32, 48, requires_grad=True)
+    outputs = {"heatmap": torch.zeros(1, 2, 32, 48), "box": edges}
+    center_loss(outputs, boxes, labels, torch.tensor([True]), 4).backward()
+    touched = edges.grad.abs().sum(dim=1) > 0
+    assert touched.equal(owner >= 0)
 
 
 def test_focal_loss_equals_its_formula() -> None:

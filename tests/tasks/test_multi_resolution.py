@@ -73,15 +73,18 @@ def test_the_divergence_is_that_of_the_formula() -> None:
     assert float(distillation(student, teacher, (0, 0, 1, 1), 3.0)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_step_trains_the_rung_that_was_drawn_and_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = task(balance="fixed")
+@pytest.mark.parametrize(("distill", "trained"), [(1.0, [True, False, True]), (0.0, [True, False, False])])
+def test_a_step_trains_the_rung_that_was_drawn_and_its_teacher(
+    monkeypatch: pytest.MonkeyPatch, distill: float, trained: list[bool]
+) -> None:
+    module = task(balance="fixed", distill=distill)
     monkeypatch.setattr(module, "log", lambda *a, **k: None)
     before = {i: norm.clone() for i, norm in enumerate(_means(module))}
     frames = batch()
     monkeypatch.setattr("perception.tasks.multi_resolution.torch.randint", _first)
     module.training_step(frames, 0).backward()
     moved = [not torch.equal(norm, before[i]) for i, norm in enumerate(_means(module))]
-    assert moved == [True, False, True]
+    assert moved == trained
 
 
 def _first(high: int, size: tuple[int, ...]) -> torch.Tensor:
