@@ -14,10 +14,9 @@ from perception.commands.stream_drives import Drive
 from perception.commands.stream_hazards import HazardRule, Motion, askable_boxes
 from perception.commands.stream_scores import DriveScore, counts_of, enlarged
 from perception.errors import InputError
-from perception.files import read_image
+from perception.files import encode_jpeg, read_image
 from perception.runtime.engine import Engine
 from perception.runtime.loop import DriveLoop, FrameResult, Publication
-from perception.runtime.pictures import encode
 from perception.runtime.resolution import Policy
 from perception.runtime.source import Frame
 from perception.runtime.speed import PoseSpeed
@@ -26,7 +25,6 @@ from perception.taxonomy import LabelSet
 from perception.types import Prediction
 
 CHANNEL = "CAMERA"
-QUALITY = 95
 
 
 class DriveSource:
@@ -38,7 +36,7 @@ class DriveSource:
         self.name, self.channels = drive.name, (CHANNEL,)
         self.interval_s, self.total = drive.interval_s, len(drive)
         self._drive = drive
-        self._pictures = [encode(drive.picture(tick), QUALITY) for tick in range(len(drive))]
+        self._pictures = [encode_jpeg(drive.picture(tick)) for tick in range(len(drive))]
 
     def __iter__(self) -> Iterator[Frame]:
         drive = self._drive
