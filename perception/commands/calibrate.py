@@ -61,7 +61,8 @@ def main(
         fovea: also measure plans with a full-resolution window around the vanishing point.
         focal_px: focal length in pixels, where the source has no calibration; default 1266 of 1600 pixels of width.
         min_height_px: height in network pixels at which the model still sees a hazard.
-        source: take pictures and calibration from here instead of made-up ones; see `perception drive`.
+        source: take pictures and calibration from here instead of made-up ones; see `perception drive`. They are
+            compressed anew, as nuScenes' pictures are.
         camera: nuScenes camera of the source.
         miss_rate: share of frames that may exceed a bound.
         frames: timed frames of each plan under each condition; default 1.2 times what the miss rate needs.
