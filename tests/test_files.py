@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import real_data
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,6 +20,7 @@ from perception.errors import InputError
 from perception.files import (
     _is_plain_jpeg,
     atomic_path,
+    encode_jpeg,
     inside,
     read_image,
     read_labels,
@@ -287,3 +289,13 @@ def test_labels_in_colour_are_refused(tmp_path: Path) -> None:
         read_labels(tmp_path / "a.png")
     Image.new("1", (4, 4), 1).save(tmp_path / "b.png")
     assert read_labels(tmp_path / "b.png").max() in (1, 255)
+
+
+def test_pictures_are_compressed_as_those_of_nuscenes() -> None:
+    real = sorted((real_data("nuscenes_keyframe") / "samples" / "CAM_FRONT").glob("*.jpg"))
+    pixels = read_image(real[0])
+    with Image.open(real[0]) as wanted, Image.open(io.BytesIO(encode_jpeg(pixels))) as written:
+        assert written.quantization == wanted.quantization
+        assert written.layer == wanted.layer, "colour at half size"
+    error = np.abs(read_image(io.BytesIO(encode_jpeg(pixels))).astype(int) - pixels)
+    assert error.mean() < 2
