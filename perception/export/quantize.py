@@ -135,8 +135,9 @@ class _Work:
         graph = onnx.load(str(self.float)).graph
         weights = {item.name for item in graph.initializer}
         layers = [node.name for node in graph.node if node.op_type in LAYERS and any(i in weights for i in node.input)]
-        self.last = [name for name in layers if name in _last(graph, set(layers))]
-        self.layers = [name for name in layers if name not in self.last]
+        last = _last(graph, set(layers))
+        self.last = [name for name in layers if name in last]
+        self.layers = [name for name in layers if name not in last]
         if not self.layers:
             raise InputError(f"{file.name} has no layer that can be quantised; its last ones stay in float")
 

@@ -72,10 +72,11 @@ def center_targets(boxes: Tensor, labels: Tensor, num_classes: int, size: tuple[
         area = (boxes[image, index, 2:] - boxes[image, index, :2]).prod(dim=1)
         over = torch.where(bumps >= MIN_BUMP, area[:, None, None], torch.inf)
         smallest, chosen = over.min(dim=0)  # (h, w)
-        share = torch.where(smallest.isfinite(), bumps.gather(0, chosen[None])[0].sqrt(), 0.0)
+        owned = smallest.isfinite()
+        share = torch.where(owned, bumps.gather(0, chosen[None])[0].sqrt(), 0.0)
         sums = share.new_zeros(len(index)).index_add_(0, chosen.flatten(), share.flatten())
-        weight[image] = share / sums[chosen].clamp(min=MIN_BUMP)
-        owner[image] = torch.where(smallest.isfinite(), index[chosen], -1)
+        weight[image] = torch.where(owned, share / sums[chosen], 0.0)
+        owner[image] = torch.where(owned, index[chosen], -1)
     return CenterTargets(heatmap, owner, weight)
 
 

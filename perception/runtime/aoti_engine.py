@@ -45,7 +45,7 @@ class AotiEngine(ExportedEngine):
     def info(self) -> dict[str, Any]:
         cpu = self._device.type == "cpu"
         name = cpu_name() if cpu else torch.cuda.get_device_name(self._device)
-        facts = self.facts("aoti", str(self._device), name, self.described.precision, torch.get_num_threads())
+        facts = self.facts("aoti", str(self._device), name, torch.get_num_threads())
         return facts | {"torch": torch.__version__}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:

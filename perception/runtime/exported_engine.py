@@ -61,6 +61,9 @@ class ExportedEngine(PictureEngine):
         score: boxes with a lower score are dropped.
         raw: also take files that give raw maps, for :meth:`run` alone.
 
+    Attributes:
+        precision: in which the file runs; its own, unless a subclass says otherwise.
+
     Raises:
         InputError: for a file whose classes are not this version's, or that gives raw maps.
     """
@@ -76,6 +79,7 @@ class ExportedEngine(PictureEngine):
             raise InputError(f"{path} gives raw maps; export it with --postprocess true to drive it")
         self.path = path
         self.described = described
+        self.precision = described.precision
         self.labels = described.labels(path)
         self._score = score
 
@@ -92,14 +96,14 @@ class ExportedEngine(PictureEngine):
         strides = self.described.mask_strides
         return decode_masks(self.run(image), strides, (image.shape[2], image.shape[3])) if strides else self.run(image)
 
-    def facts(self, engine: str, device: str, device_name: str, precision: str, threads: int) -> dict[str, Any]:
+    def facts(self, engine: str, device: str, device_name: str, threads: int) -> dict[str, Any]:
         """The part of ``info`` that all of them share."""
         described = self.described
         return {
             "engine": engine,
             "device": device,
             "device_name": device_name,
-            "precision": precision,
+            "precision": self.precision,
             "compiled": True,
             "threads": threads,
             "architecture": described.model,

@@ -96,8 +96,6 @@ class LadderEngine(PictureEngine):
             file = _open(inside(self.folder, rung.file), engine, device, precision, score)
             self._check(rung, file.described)
             self._files.append(file)
-        chosen = precision if engine == "openvino" and precision != "auto" else None
-        self._precision = "+".join(sorted({chosen or file.described.precision for file in self._files}))
 
     def _check(self, rung: Rung, described: FileInfo) -> None:
         """
@@ -123,7 +121,7 @@ class LadderEngine(PictureEngine):
         kinds = [[scale, file.described.kind_digest()] for scale, file in zip(self.scales, self._files, strict=True)]
         # Of one file alone, because OpenVINO compiles a file to say its threads.
         return self._files[0].info | {
-            "precision": self._precision,
+            "precision": "+".join(sorted({file.precision for file in self._files})),
             "digest": hashlib.sha256(json.dumps(kinds).encode()).hexdigest()[:12],
             "scales": list(self.scales),
         }

@@ -53,7 +53,7 @@ class OnnxEngine(ExportedEngine):
     @property
     def info(self) -> dict[str, Any]:
         name = cpu_name() if self._device == "cpu" else f"CUDA device {self._index}"
-        facts = self.facts("onnxruntime", self._device, name, self.described.precision, self._threads)
+        facts = self.facts("onnxruntime", self._device, name, self._threads)
         return facts | {"onnxruntime": self._version}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -48,7 +48,8 @@ class OpenVinoEngine(ExportedEngine):
         self._properties = properties(precision)
         self._network = read_network(self._core, path)
         super().__init__(path, described, score, raw)
-        self._precision = self.described.precision if precision == "auto" else precision
+        if precision != "auto":
+            self.precision = precision
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._names = [output.get_any_name() for output in self._network.outputs]
 
@@ -58,7 +59,7 @@ class OpenVinoEngine(ExportedEngine):
         if compiled is None:  # which decides the threads, and latencies are looked up by them before anything runs
             compiled = self._at((1, 3, *self.described.size))
         threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        facts = self.facts("openvino", "cpu", cpu_name(), self._precision, threads)
+        facts = self.facts("openvino", "cpu", cpu_name(), threads)
         return facts | {"openvino": self._ov.__version__}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:

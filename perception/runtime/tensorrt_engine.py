@@ -69,7 +69,7 @@ class TensorRtEngine(ExportedEngine):
     @property
     def info(self) -> dict[str, Any]:
         name = self._torch.cuda.get_device_name(self._device)
-        facts = self.facts("tensorrt", str(self._device), name, self.described.precision, 0)
+        facts = self.facts("tensorrt", str(self._device), name, 0)
         return facts | {"tensorrt": self._version}
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
