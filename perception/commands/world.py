@@ -10,6 +10,7 @@ from rich.console import Console
 from perception.errors import InputError
 from perception.geometry.size import parse_size
 from perception.runtime.traces import KINDS, Trace, make_trace
+from perception.world.actors import USUAL_MIX, TrafficMix
 from perception.world.record import KEYFRAME_HZ
 from perception.world.writer import write_dataset
 
@@ -32,6 +33,8 @@ def main(
     sensor: str = "ideal",
     rolling_shutter: str = "off",
     maps: str = "auto",
+    motorcycles: float = USUAL_MIX.motorcycles,
+    large_vehicles: float = USUAL_MIX.large_vehicles,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -61,6 +64,8 @@ def main(
         rolling_shutter: ``on``: rows are exposed one after the other within 16 ms, ``off``: all at once.
         maps: ``on`` (scenes lie side by side on the maps of the four nuScenes locations, with map expansion files),
             ``off``, or ``auto``: on where all scenes fit.
+        motorcycles: their share of the vehicles that drive; more of them for a network that misses them.
+        large_vehicles: share of buses and trucks, likewise; cars make up the rest.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
@@ -82,6 +87,7 @@ def main(
         sensor=sensor,
         rolling_shutter=rolling_shutter,
         maps=maps,
+        mix=TrafficMix(motorcycles, large_vehicles),
         overwrite=overwrite,
     )
 

@@ -46,6 +46,7 @@ class MultiTaskModel(PerceptionModel):
     Attributes:
         train_stride: stride of the dense outputs in training mode: 1, 2 or 4. Losses on every second pixel cost a
             quarter of the memory traffic, which on a small network is much of a step.
+        idle_heads: heads that do not run in training mode.
 
     Raises:
         InputError: for an unknown or repeated head, or a head whose classes the label set lacks.
@@ -92,6 +93,7 @@ class MultiTaskModel(PerceptionModel):
         self.backbone = build_backbone(backbone, pretrained, in_channels=in_channels, **(backbone_options or {}))
         self.neck = FeaturePyramid(self.backbone.channels, self.backbone.reductions, channels, read, context)
         self.train_stride = 1
+        self.idle_heads: frozenset[str] = frozenset()
         self.heads = nn.ModuleDict()
         for name in heads:
             if name == "detection":
@@ -144,6 +146,8 @@ class MultiTaskModel(PerceptionModel):
         dense = (size[0] // stride, size[1] // stride)
         outputs: dict[str, Any] = {}
         for name, head in self.heads.items():
+            if self.training and name in self.idle_heads:
+                continue
             if name == "detection":
                 outputs[name] = head(maps if self.queries else maps[self.levels[name]])
             else:

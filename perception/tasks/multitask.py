@@ -50,7 +50,8 @@ class MultiTask(ModelTask):
             geometrically with depth.
         warmup: share of the training that warms the rate up before the cosine.
         balance: ``uncertainty`` learns the weight of each task, ``fixed`` takes ``task_weights``.
-        task_weights: fixed weight per head; 1 where not named. Heads that are not built are passed over.
+        task_weights: fixed weight per head; 1 where not named. Heads that are not built are passed over, and those
+            of a ``multitask_*`` model that weigh 0 do not run while it trains.
         class_weights: weight of each semantic class in the cross-entropy; ``auto`` balances those of the training
             frames, see :func:`perception.losses.hard_pixels.balanced_class_weights`.
         semantic_loss: loss of semantic pixels: ``cross_entropy``, ``ohem`` on the hard ones, or ``focal``.
@@ -155,6 +156,7 @@ class MultiTask(ModelTask):
             raise InputError(f"loss_stride is for multitask_* models, not {model}")
         if isinstance(self.model, MultiTaskModel):
             self.model.train_stride = loss_stride
+            self.model.idle_heads = frozenset(name for name, weight in weights.items() if weight == 0)
         self.loss_stride = loss_stride
         self.eval_size = None if eval_size is None else (eval_size[0], eval_size[1])
         self.compile_model = compile

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from perception.errors import InputError
 from perception.geometry.frames import transform, yaw_rotation
 from perception.world.ground import KERB_HEIGHT_M
 from perception.world.machines import motorcycle
@@ -172,13 +174,36 @@ class Actor:
         return "vehicle.moving" if speed > 0.2 else "vehicle.stopped"
 
 
+class TrafficMix(NamedTuple):
+    """Which motor vehicles drive; cars make up the rest. Parked ones and those of roadworks do not depend on it.
+
+    Args:
+        motorcycles: their share, with riders.
+        large_vehicles: share of buses and trucks, which keep to the main road.
+    """
+
+    motorcycles: float = 0.06
+    large_vehicles: float = 0.14
+
+    def check(self) -> None:
+        """Raise InputError for what are no shares."""
+        for name, share in self._asdict().items():
+            if not 0 <= share <= 1:
+                raise InputError(f"{name} {share:g} must be a share of the traffic, 0 to 1")
+        if sum(self) > 1:
+            raise InputError(f"motorcycles {self.motorcycles:g} and large_vehicles {self.large_vehicles:g} exceed 1")
+
+
+USUAL_MIX = TrafficMix()
+
+
 class Cast:
     """Meshes of random road users. A scene holds a limited number of each kind; more are repainted ones."""
 
     CARS, WALKERS, CYCLISTS = 14, 16, 5
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, mix: TrafficMix) -> None:
+        self.rng, self.mix = rng, mix
         self._cars: list[Mesh] = []
         self._people: dict[bool, list[tuple[str, Poses]]] = {True: [], False: []}
         self._cyclists: list[Poses] = []
@@ -194,17 +219,13 @@ class Cast:
         color = np.where(painted[:, None], paint.astype(np.float32), mesh.color)
         return replace(mesh, color=color)
 
-    def vehicle(self, large_share: float, two_wheels: float = 0.06) -> tuple[str, Mesh]:
-        """Category and mesh of a motor vehicle under way.
-
-        Args:
-            large_share: share of buses and trucks; two_wheels: of motorcycles.
-        """
+    def vehicle(self, large: bool) -> tuple[str, Mesh]:
+        """Category and mesh of a motor vehicle under way; ``large``: it may be a bus or a truck."""
         rng = self.rng
         pick = rng.random()
-        if pick < two_wheels:
+        if pick < self.mix.motorcycles:
             return "vehicle.motorcycle", motorcycle(rng, Look.random(rng))
-        if pick < 1 - large_share:
+        if not large or pick < 1 - self.mix.large_vehicles:
             return "vehicle.car", self.car()
         if rng.random() < 0.5:
             return "vehicle.bus.rigid", bus(rng)

@@ -11,7 +11,7 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry.frames import apply, quaternion_from_rotation, yaw_rotation
 from perception.types import Camera
-from perception.world.actors import Actor
+from perception.world.actors import USUAL_MIX, Actor, TrafficMix
 from perception.world.camera import CameraFrame, render_camera
 from perception.world.can_bus import can_messages
 from perception.world.lidar import LidarScan, points_in_box, scan_lidar, sweep_lidar
@@ -64,6 +64,7 @@ class Recording:
         masks: whether drivable and lane masks are written: ``on``, ``off``, or ``auto``: with more than one camera.
         sensor: ``ideal`` or ``real``, see :mod:`perception.world.sensor`.
         rolling_shutter: ``on`` or ``off``.
+        mix: of the vehicles that drive.
     """
 
     out: Path
@@ -80,6 +81,7 @@ class Recording:
     masks: str = "auto"
     sensor: str = "ideal"
     rolling_shutter: str = "off"
+    mix: TrafficMix = USUAL_MIX
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("timing", self.timing, TIMINGS), ("masks", self.masks, SWITCH),
@@ -135,7 +137,7 @@ class _Recorder:
         self.name = scene_name(index)
         duration_s = (recording.keyframes - 1) / KEYFRAME_HZ
         speed = recording.speeds[index % len(recording.speeds)] if recording.speeds else None
-        self.scene: Scene = build_scene(recording.seed, index, duration_s, recording.weather, speed)
+        self.scene: Scene = build_scene(recording.seed, index, duration_s, recording.weather, speed, recording.mix)
         self.cameras: dict[str, Camera] = {name: rig_camera(name, recording.size) for name in recording.cameras}
         self.log = f"world-{recording.seed}-{index:04d}"
         self.start_us = EPOCH_US + index * 1_000_000_000

@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.geometry.frames import transform, yaw_rotation
-from perception.world.actors import Actor, Box3D
+from perception.world.actors import USUAL_MIX, Actor, Box3D, TrafficMix
 from perception.world.ground import GroundBuilder
 from perception.world.layout import LayoutBuilder
 from perception.world.map_geometry import map_layers
@@ -113,7 +113,12 @@ def scene_rng(seed: int, index: int, part: int) -> np.random.Generator:
 
 
 def build_scene(
-    seed: int, index: int, duration_s: float, weather: str = "clear", speed: SpeedProfile | None = None
+    seed: int,
+    index: int,
+    duration_s: float,
+    weather: str = "clear",
+    speed: SpeedProfile | None = None,
+    mix: TrafficMix = USUAL_MIX,
 ) -> Scene:
     """Build a scene; the same arguments give the same scene.
 
@@ -125,11 +130,12 @@ def build_scene(
             take in turn.
         speed: the ego's speed at a time in seconds, m/s; by default it drives as the traffic, the bends and the
             lights let it. With a profile its lane moves along with it and the lights are green.
+        mix: of the vehicles that drive.
 
     Raises:
         InputError: for values out of range.
     """
-    check_scene_arguments(seed, index, duration_s, weather)
+    check_scene_arguments(seed, index, duration_s, weather, mix)
     pace = None if speed is None else _pace(speed, duration_s)
     rng = scene_rng(seed, index, 0)
     weather = weather_of_scene(weather, index)
@@ -150,7 +156,7 @@ def build_scene(
     _recenter(road)
     network = Network(road, scene_rng(seed, index, 6))
     signals = place_signals(network)
-    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace, theme)
+    traffic_builder = TrafficBuilder(scene_rng(seed, index, 2), network, density, start, duration_s, pace, theme, mix)
     traffic = traffic_builder.build()
     layout = LayoutBuilder(
         scene_rng(seed, index, 3), network, signals, district, greenery, start if theme == "roadworks" else None
@@ -200,13 +206,14 @@ def _pace(speed: SpeedProfile, duration_s: float) -> np.ndarray:
     return pace
 
 
-def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str) -> None:
+def check_scene_arguments(seed: int, index: int, duration_s: float, weather: str, mix: TrafficMix) -> None:
     """Raise InputError for arguments that :func:`build_scene` does not take."""
     if seed < 0 or index < 0:
         raise InputError(f"seed {seed} and scene index {index} must not be negative")
     if not 0 <= duration_s <= MAX_DURATION_S:
         raise InputError(f"a scene of {duration_s} s is not possible; use 0 to {MAX_DURATION_S:g} s")
     parse_weather(weather)
+    mix.check()
 
 
 def _recenter(road: Road) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.world.actors import Actor, Cast, Poses, length_of
+from perception.world.actors import USUAL_MIX, Actor, Cast, Poses, TrafficMix, length_of
 from perception.world.following import Driver, GiveWay, Lane, SpeedLimit, Stop, line_of_lane, simulate
 from perception.world.mesh import Material, Mesh, Surface
 from perception.world.motion import LEAD_IN_S, Track
@@ -44,6 +44,7 @@ class TrafficBuilder:
         pace: ``(T,)`` m/s every step from :data:`LEAD_IN_S` before 0: what the ego and the traffic of its lane do
             instead of following one another. The lights are then green.
         theme: what goes on beside the road where the ego starts.
+        mix: of the vehicles that drive.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class TrafficBuilder:
         end_s: float,
         pace: np.ndarray | None = None,
         theme: str = "plain",
+        mix: TrafficMix = USUAL_MIX,
     ) -> None:
         self.rng, self.road, self.network, self.density, self.pace = rng, network.road, network, density, pace
         self.start_s, self.end_s = -LEAD_IN_S, end_s + 1.0
         self.ego_start_m, self.theme = ego_start_m, theme
         self.actors: list[Actor] = []
         self.turning: set[int] = set()
-        self.cast = Cast(rng)
+        self.cast = Cast(rng, mix)
 
     def build(self) -> Traffic:
         self.phases = self._phases()
@@ -188,7 +190,7 @@ class TrafficBuilder:
         entries: list[tuple[float, float, tuple[str, Mesh] | None]] = []
 
         def vehicle() -> tuple[str, Mesh, float]:
-            category, mesh = self.cast.vehicle(0.14)
+            category, mesh = self.cast.vehicle(large=True)
             return category, mesh, length_of(mesh)
 
         start = self.ego_start_m if with_ego else float(rng.uniform(0, gap_mean))
@@ -309,7 +311,7 @@ class TrafficBuilder:
             behind += length + float(self.rng.uniform(1.5, 3))
 
     def _small(self) -> tuple[str, Mesh]:
-        category, mesh = self.cast.vehicle(0.0)
+        category, mesh = self.cast.vehicle(large=False)
         return category, mesh
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perception.errors import InputError
+from perception.world.actors import USUAL_MIX, TrafficMix
 from perception.world.raycast import open3d
 from perception.world.record import KEYFRAME_HZ, SWITCH, Recording
 from perception.world.rig import parse_cameras
@@ -40,6 +41,7 @@ def write_dataset(
     sensor: str = "ideal",
     rolling_shutter: str = "off",
     maps: str = "auto",
+    mix: TrafficMix = USUAL_MIX,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a data set that the nuScenes devkit loads.
@@ -69,6 +71,7 @@ def write_dataset(
         maps: ``on``: the scenes lie side by side on the canvases of nuScenes' four locations, with one mask and one
             map expansion file per location; ``off``: each scene has a place and a mask of its own; ``auto``: ``on``
             where all scenes fit.
+        mix: of the vehicles that drive.
         overwrite: replace a data set that an earlier call wrote, and drop what an interrupted one left behind.
 
     Returns:
@@ -83,7 +86,7 @@ def write_dataset(
     if maps not in SWITCH:
         raise InputError(f"unknown maps {maps!r}; use one of {', '.join(SWITCH)}")
     check_target(out, overwrite)
-    check_scene_arguments(seed, 0, (keyframes - 1) / KEYFRAME_HZ, weather)
+    check_scene_arguments(seed, 0, (keyframes - 1) / KEYFRAME_HZ, weather, mix)
     open3d()  # a missing extra is said here, not from a worker
     staging = Staging(out)
     recording = Recording(
@@ -101,6 +104,7 @@ def write_dataset(
         masks,
         sensor,
         rolling_shutter,
+        mix,
     )
     started = time.monotonic()
     with staging.opened(arguments_of(recording, scenes), overwrite):

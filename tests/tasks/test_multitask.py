@@ -65,6 +65,16 @@ def test_missing_targets_are_skipped() -> None:
     assert set(task.losses(task(data.image), data)) == {"drivable"}
 
 
+def test_heads_that_weigh_nothing_do_not_run_while_the_model_trains() -> None:
+    task = MultiTask(
+        "multitask_resnet18_slim", "road_scene", balance="fixed", task_weights={"semantic": 0.0, "lane": 0.0}
+    )
+    task.train()
+    assert set(task(batch(20).image)) == {"drivable", "detection"}
+    task.eval()
+    assert set(task(batch(20).image)) == {"semantic", "drivable", "lane", "detection"}
+
+
 def test_freezing_leaves_parts_unchanged_and_out_of_the_optimiser() -> None:
     task = MultiTask(
         "multitask_resnet18_slim", "camvid", heads=["semantic", "drivable"], freeze=["backbone", "drivable"]

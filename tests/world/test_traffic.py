@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import shapely
 
+from perception.errors import InputError
 from perception.geometry.frames import apply, inverse
 from perception.taxonomy import NUSCENES_DETECTION, NUSCENES_TO_DETECTION
 from perception.world import build_scene, scan_lidar
-from perception.world.actors import Actor
+from perception.world.actors import Actor, TrafficMix
 from perception.world.lidar import EGO_FROM_LIDAR
 from perception.world.scene import Scene
 from perception.world.tables import MINI_SCENES, MINI_VAL
@@ -123,6 +124,28 @@ def seen_classes(seed: int, index: int) -> set[str]:
 def test_validation_scenes_show_all_ten_classes(seed: int) -> None:
     indices = [MINI_SCENES.index(name) for name in MINI_VAL]
     assert set().union(*(seen_classes(seed, index) for index in indices)) == set(NUSCENES_DETECTION)
+
+
+@pytest.mark.parametrize(
+    ("mix", "expected"),
+    [(TrafficMix(1.0, 0.0), {"vehicle.motorcycle"}), (TrafficMix(0.0, 0.0), {"vehicle.car"}),
+     (TrafficMix(0.0, 1.0), {"vehicle.bus.rigid", "vehicle.truck", "vehicle.car"})],
+)  # fmt: skip
+def test_the_mix_says_who_drives(mix: TrafficMix, expected: set[str]) -> None:
+    scene = build_scene(5, 0, 2.0, mix=mix)
+    driving = [actor.category for actor in scene.actors if actor.kind == "vehicle"]
+    assert len(driving) > 10
+    assert set(driving) <= expected
+    if mix.large_vehicles:
+        assert driving.count("vehicle.car") < len(driving) / 2  # cars that turn or come from side streets
+
+
+@pytest.mark.parametrize(
+    "mix", [TrafficMix(-0.1), TrafficMix(0.1, 1.2), TrafficMix(float("nan")), TrafficMix(0.6, 0.5)]
+)
+def test_shares_that_are_none_are_refused(mix: TrafficMix) -> None:
+    with pytest.raises(InputError, match=r"motorcycles|large_vehicles"):
+        build_scene(5, 0, 2.0, mix=mix)
 
 
 def test_attributes_are_those_of_the_categories() -> None:
