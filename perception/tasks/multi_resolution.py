@@ -43,6 +43,9 @@ class MultiResolution(MultiTask):
         scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
         distill: weight of the distillation; with 0 there is no teacher, and each step trains its rung alone.
         temperature: of both softmaxes in the distillation.
+        fovea: weight of one more window of ``size`` that each step trains at the largest scale, as plans with a fovea
+            run it, mostly about the middle of the picture. A network that has only seen whole pictures there loses
+            its way in a window: pyramid pooling then pools something else.
         options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
 
     Metrics are logged per rung, ``val/<scale>/semantic/miou``, and as their mean under the usual keys.
@@ -57,6 +60,7 @@ class MultiResolution(MultiTask):
         distill: float = 1.0,
         temperature: float = 1.0,
         context: float = 0.5,
+        fovea: float = 0.0,
         fixed_norms: bool = False,
         heads: list[str] | None = None,
         model_options: dict[str, Any] | None = None,
@@ -78,6 +82,8 @@ class MultiResolution(MultiTask):
     ) -> None:
         if distill < 0 or temperature <= 0:
             raise InputError(f"distill {distill:g} must not be negative and temperature {temperature:g} be positive")
+        if fovea < 0:
+            raise InputError(f"fovea {fovea:g} must not be negative")
         if not 0 < context <= 1:
             raise InputError(f"context {context:g} must lie above 0 and up to 1")
         if len(size) != 2 or min(size) < 32:
@@ -93,7 +99,7 @@ class MultiResolution(MultiTask):
             raise InputError(f"training over a ladder needs a multitask_* model, not {model}")
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
-        self.distill, self.temperature, self.context = distill, temperature, context
+        self.distill, self.temperature, self.context, self.fovea = distill, temperature, context, fovea
         self.fixed_norms = fixed_norms
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
@@ -144,6 +150,11 @@ class MultiResolution(MultiTask):
                 )
                 self.log("train/distill_loss", loss.detach(), batch_size=len(batch))
                 total = total + self.distill * loss
+        if self.fovea:
+            window = batch_window(batch, *student_window(picture, self.size, top_scale, central=True))
+            loss = self.balance(self._checked(self.losses(self.run_at(top_scale, window.image), window)))
+            self.log("train/fovea_loss", loss.detach(), batch_size=len(batch))
+            total = total + self.fovea * loss
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
         return total
 
@@ -194,12 +205,18 @@ def rung_size(picture: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(32, round(picture[0] * scale)), max(32, round(picture[1] * scale))
 
 
-def student_window(picture: tuple[int, int], size: tuple[int, int], scale: float) -> tuple[Window, tuple[int, int]]:
-    """A random window of ``size`` network pixels at a scale, and its size there; the picture bounds it."""
+def student_window(
+    picture: tuple[int, int], size: tuple[int, int], scale: float, central: bool = False
+) -> tuple[Window, tuple[int, int]]:
+    """A random window of ``size`` network pixels at a scale, and its size there; the picture bounds it.
+
+    Args:
+        central: mostly about the middle: the place is the mean of two random ones.
+    """
     start, extent, shown = [], [], []
     for whole, wanted in zip(picture, size, strict=True):
         native = min(whole, round(wanted / scale))
-        start.append(int(torch.randint(whole - native + 1, ())))
+        start.append(int(torch.randint(whole - native + 1, (2 if central else 1,)).float().mean()))
         extent.append(native)
         shown.append(wanted if native < whole else max(1, round(whole * scale)))
     return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])

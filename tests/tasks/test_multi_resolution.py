@@ -52,6 +52,19 @@ def test_windows_stay_inside_and_keep_the_scale(picture: tuple[int, int], size: 
     assert 0 <= at[1] < at[3] <= 1 + 1e-9
 
 
+def test_windows_of_a_fovea_lie_mostly_about_the_middle_at_full_resolution() -> None:
+    torch.manual_seed(0)
+    windows = [student_window((900, 1600), (192, 384), 1.0, central=True) for _ in range(400)]
+    assert {shown for _, shown in windows} == {(192, 384)}
+    tops = torch.tensor([window[0] for window, _ in windows]).double()
+    lefts = torch.tensor([window[1] for window, _ in windows]).double()
+    for starts, room in ((tops, 900 - 192), (lefts, 1600 - 384)):
+        assert starts.min() >= 0
+        assert starts.max() <= room
+        assert abs(float(starts.mean()) - room / 2) < 0.05 * room
+        assert float(starts.std()) == pytest.approx(room / 24**0.5, rel=0.15)  # of the mean of two uniform numbers
+
+
 def test_a_teacher_that_agrees_costs_nothing_and_one_that_differs_does() -> None:
     coarse = torch.randn(1, 5, 8, 12)
     fine = coarse[..., 2:6, 3:9].repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
@@ -73,11 +86,15 @@ def test_the_divergence_is_that_of_the_formula() -> None:
     assert float(distillation(student, teacher, (0, 0, 1, 1), 3.0)) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("distill", "trained"), [(1.0, [True, False, True]), (0.0, [True, False, False])])
-def test_a_step_trains_the_rung_that_was_drawn_and_its_teacher(
-    monkeypatch: pytest.MonkeyPatch, distill: float, trained: list[bool]
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [({"distill": 1.0}, [True, False, True]), ({"distill": 0.0}, [True, False, False]),
+     ({"distill": 0.0, "fovea": 0.5}, [True, False, True])],
+)  # fmt: skip
+def test_a_step_trains_the_rung_that_was_drawn_its_teacher_and_the_fovea(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, float], trained: list[bool]
 ) -> None:
-    module = task(balance="fixed", distill=distill)
+    module = task(balance="fixed", **options)
     monkeypatch.setattr(module, "log", lambda *a, **k: None)
     before = {i: norm.clone() for i, norm in enumerate(_means(module))}
     frames = batch()
@@ -112,7 +129,7 @@ def test_every_rung_is_measured_and_their_mean_logged(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "options", [{"distill": -1.0}, {"temperature": 0.0}, {"size": [16, 96]}, {"scales": [1.0, 0.5]}]
+    "options", [{"distill": -1.0}, {"temperature": 0.0}, {"size": [16, 96]}, {"scales": [1.0, 0.5]}, {"fovea": -1.0}]
 )
 def test_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(InputError):
