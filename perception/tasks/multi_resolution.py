@@ -126,24 +126,24 @@ class MultiResolution(MultiTask):
         ]
         return sides[0], sides[1]
 
+    def _trained(self, scale: float, frames: Batch) -> tuple[dict[str, Any], Tensor]:
+        """Outputs at a scale and their balanced loss."""
+        outputs = self.run_at(scale, frames.image)
+        return outputs, self.balance(self._checked(self.losses(outputs, frames)))
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         picture = (batch.image.shape[-2], batch.image.shape[-1])
+        whole = (0, 0, *picture)
         top_scale = self.scales[-1]
         scale = self.scales[int(torch.randint(len(self.scales), ()))]
-        seen, shown = student_window(picture, self._window_size(picture, scale), scale)
+        seen, shown = random_window(whole, self._window_size(picture, scale), scale)
         halving = bool(torch.rand(()) < 0.5)
-        student = batch_window(batch, seen, shown, halving=halving)
-        outputs = self.run_at(scale, student.image)
-        total = self.balance(self._checked(self.losses(outputs, student)))
+        outputs, total = self._trained(scale, batch_window(batch, seen, shown, halving=halving))
         self.log(f"train/{_key(scale)}/loss", total.detach(), batch_size=len(batch))
         if scale < top_scale and self.distill:
-            largest = self._window_size(picture, top_scale)
-            inner = teacher_window(seen, largest, top_scale)
-            height = min(largest[0], round(inner[2] * top_scale))
-            width = min(largest[1], round(inner[3] * top_scale))
-            teacher = batch_window(batch, inner, (height, width))
-            taught = self.run_at(top_scale, teacher.image)
-            total = total + self.balance(self._checked(self.losses(taught, teacher)))
+            inner, shown = random_window(seen, self._window_size(picture, top_scale), top_scale)
+            taught, loss = self._trained(top_scale, batch_window(batch, inner, shown))
+            total = total + loss
             if "semantic" in outputs:
                 loss = distillation(
                     outputs["semantic"], taught["semantic"].detach(), relative(inner, seen), self.temperature
@@ -151,8 +151,8 @@ class MultiResolution(MultiTask):
                 self.log("train/distill_loss", loss.detach(), batch_size=len(batch))
                 total = total + self.distill * loss
         if self.fovea:
-            window = batch_window(batch, *student_window(picture, self.size, top_scale, central=True))
-            loss = self.balance(self._checked(self.losses(self.run_at(top_scale, window.image), window)))
+            window = batch_window(batch, *random_window(whole, self.size, top_scale, central=True))
+            _, loss = self._trained(top_scale, window)
             self.log("train/fovea_loss", loss.detach(), batch_size=len(batch))
             total = total + self.fovea * loss
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
@@ -205,31 +205,21 @@ def rung_size(picture: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(32, round(picture[0] * scale)), max(32, round(picture[1] * scale))
 
 
-def student_window(
-    picture: tuple[int, int], size: tuple[int, int], scale: float, central: bool = False
+def random_window(
+    outer: Window, size: tuple[int, int], scale: float, central: bool = False
 ) -> tuple[Window, tuple[int, int]]:
-    """A random window of ``size`` network pixels at a scale, and its size there; the picture bounds it.
+    """A random window of ``size`` network pixels at a scale inside another, which bounds it, and its size there.
 
     Args:
         central: mostly about the middle: the place is the mean of two random ones.
     """
     start, extent, shown = [], [], []
-    for whole, wanted in zip(picture, size, strict=True):
-        native = min(whole, round(wanted / scale))
-        start.append(int(torch.randint(whole - native + 1, (2 if central else 1,)).float().mean()))
-        extent.append(native)
-        shown.append(wanted if native < whole else max(1, round(whole * scale)))
-    return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])
-
-
-def teacher_window(outer: Window, size: tuple[int, int], scale: float) -> Window:
-    """A random window of at most ``size`` network pixels at a scale inside another window."""
-    start, extent = [], []
     for begin, length, wanted in zip(outer[:2], outer[2:], size, strict=True):
         native = min(length, round(wanted / scale))
-        start.append(begin + int(torch.randint(length - native + 1, ())))
+        start.append(begin + int(torch.randint(length - native + 1, (2 if central else 1,)).float().mean()))
         extent.append(native)
-    return start[0], start[1], extent[0], extent[1]
+        shown.append(wanted if native < length else max(1, round(length * scale)))
+    return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])
 
 
 def relative(inner: Window, outer: Window) -> tuple[float, float, float, float]:

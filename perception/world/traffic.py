@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.world.actors import USUAL_MIX, Actor, Cast, Poses, TrafficMix, length_of
+from perception.world.actors import Actor, Cast, Poses, TrafficMix, length_of
 from perception.world.following import Driver, GiveWay, Lane, SpeedLimit, Stop, line_of_lane, simulate
 from perception.world.mesh import Material, Mesh, Surface
 from perception.world.motion import LEAD_IN_S, Track
@@ -54,9 +54,9 @@ class TrafficBuilder:
         density: float,
         ego_start_m: float,
         end_s: float,
-        pace: np.ndarray | None = None,
-        theme: str = "plain",
-        mix: TrafficMix = USUAL_MIX,
+        pace: np.ndarray | None,
+        theme: str,
+        mix: TrafficMix,
     ) -> None:
         self.rng, self.road, self.network, self.density, self.pace = rng, network.road, network, density, pace
         self.start_s, self.end_s = -LEAD_IN_S, end_s + 1.0
@@ -274,7 +274,7 @@ class TrafficBuilder:
                     continue
                 behind = 0.0
                 for _ in range(1 + int(rng.integers(0, 3))):
-                    category, mesh = self._small()
+                    category, mesh = self.cast.vehicle(large=False)
                     length = length_of(mesh)
                     if behind + length > arm.end - arm.stop - 16 and not arm.carpark:
                         break
@@ -301,7 +301,7 @@ class TrafficBuilder:
             return
         behind = 0.0
         for _ in range(int(self.rng.integers(0, 4))):
-            category, mesh = self._small()
+            category, mesh = self.cast.vehicle(large=False)
             length = length_of(mesh)
             if behind + length > 30:
                 break
@@ -309,10 +309,6 @@ class TrafficBuilder:
             meshes[id(driver)] = category, "vehicle", Poses.fixed(mesh)
             extra.append((driver, None))
             behind += length + float(self.rng.uniform(1.5, 3))
-
-    def _small(self) -> tuple[str, Mesh]:
-        category, mesh = self.cast.vehicle(large=False)
-        return category, mesh
 
 
 def _ego_mesh() -> Mesh:

@@ -11,7 +11,7 @@ from perception.errors import InputError
 from perception.models.checkpoint import save
 from perception.models.switchable import SwitchableBatchNorm2d
 from perception.tasks import MultiResolution
-from perception.tasks.multi_resolution import distillation, relative, rung_size, student_window, teacher_window
+from perception.tasks.multi_resolution import distillation, random_window, relative, rung_size
 from perception.types import Batch
 
 SCALES = [0.25, 0.5, 1.0]
@@ -37,8 +37,8 @@ def batch(height: int = 128, width: int = 192) -> Batch:
     st.sampled_from([0.25, 0.4, 0.7, 1.0]),
 )
 def test_windows_stay_inside_and_keep_the_scale(picture: tuple[int, int], size: tuple[int, int], scale: float) -> None:
-    outer, shown = student_window(picture, size, scale)
-    inner = teacher_window(outer, size, 1.0)
+    outer, shown = random_window((0, 0, *picture), size, scale)
+    inner, _ = random_window(outer, size, 1.0)
     for axis in range(2):
         assert outer[axis] >= 0
         assert outer[axis] + outer[axis + 2] <= picture[axis]
@@ -54,7 +54,7 @@ def test_windows_stay_inside_and_keep_the_scale(picture: tuple[int, int], size: 
 
 def test_windows_of_a_fovea_lie_mostly_about_the_middle_at_full_resolution() -> None:
     torch.manual_seed(0)
-    windows = [student_window((900, 1600), (192, 384), 1.0, central=True) for _ in range(400)]
+    windows = [random_window((0, 0, 900, 1600), (192, 384), 1.0, central=True) for _ in range(400)]
     assert {shown for _, shown in windows} == {(192, 384)}
     tops = torch.tensor([window[0] for window, _ in windows]).double()
     lefts = torch.tensor([window[1] for window, _ in windows]).double()
