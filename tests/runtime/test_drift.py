@@ -214,7 +214,12 @@ def test_whatever_is_observed_bounds_never_fall_below_the_calibrated(observed: l
 @settings(max_examples=40, deadline=None)
 def test_it_recovers_once_the_machine_is_quick_again(slower: float, seed: int) -> None:
     monitor = DriftMonitor(TABLE)
-    feed(monitor, A, drawn(A, 100, slower, seed))
+    slow = drawn(A, 100 + 2 * BLOCK, slower, seed)
+    feed(monitor, A, slow[:100])
+    fed = 100
+    while (fed - monitor.events[-1].frame) % BLOCK:  # a block has room for a few slow frames; here one just ended
+        feed(monitor, A, slow[fed : fed + 1])
+        fed += 1
     assert monitor.factor > 1
     quick = drawn(A, 8 * BLOCK, seed=seed + 1)
     feed(monitor, A, quick[: BLOCK - 1])
