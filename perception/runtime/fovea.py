@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from perception.types import Boxes, Prediction
 MASKS = ("semantic", "drivable", "lane")
 EDGE_PX = 2.0
 """A box that comes this close to the window's edge is taken to be cut by it."""
+AS_SURE = 0.5
+"""Share of the whole picture's score that the window's box needs to take its place."""
 
 
 def crop(image: np.ndarray, window: Window) -> np.ndarray:
@@ -54,8 +56,8 @@ def stitch(low: np.ndarray, high: np.ndarray, fovea: Fovea) -> np.ndarray:
 def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -> Boxes:
     """Boxes of both views, each object once, in pixels of the picture at full resolution.
 
-    Of an object that both see, the window's box counts, unless the window's edge cuts it: then that of the
-    whole picture.
+    Of an object that both see, the window's box counts, unless the window's edge cuts it or it is less than
+    :data:`AS_SURE` times as sure: then that of the whole picture. Either gets the higher of both scores.
 
     Args:
         whole: in pixels of ``plan.size``; window: in pixels of the window. Both with scores.
@@ -74,12 +76,16 @@ def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -
     for side, edge, open_ended in sides:
         if open_ended:
             cut |= np.abs(inner.xyxy[:, side] - edge) <= EDGE_PX
+    surer = _scores(inner)[:, None] < AS_SURE * _scores(outer)  # (inner, outer)
+    weak = ~cut & (surer & _same(inner, outer, overlap)).any(axis=1)
     kept: list[Boxes] = []
-    for group, is_cut in ((inner[~cut], False), (outer, False), (inner[cut], True)):
+    for group, is_cut in ((inner[~cut & ~weak], False), (outer, False), (inner[weak], False), (inner[cut], True)):
         fresh = np.ones(len(group), bool)
-        for earlier in kept:
-            shared = _shared(group, earlier, of_smaller=is_cut)
-            fresh &= ~((shared > overlap) & (group.labels[:, None] == earlier.labels)).any(axis=1)
+        for number, earlier in enumerate(kept):
+            same = _same(group, earlier, overlap, of_smaller=is_cut)
+            fresh &= ~same.any(axis=1)
+            told = np.where(same, _scores(group)[:, None], 0).max(axis=0, initial=0)
+            kept[number] = replace(earlier, scores=np.maximum(_scores(earlier), told))
         kept.append(group[fresh])
     merged = Boxes(
         np.concatenate([boxes.xyxy for boxes in kept]),
@@ -97,11 +103,12 @@ def _scores(boxes: Boxes) -> np.ndarray:
     return np.ones(len(boxes), np.float32) if boxes.scores is None else boxes.scores
 
 
-def _shared(a: Boxes, b: Boxes, of_smaller: bool) -> np.ndarray:
-    """``(A, B)`` intersection over union, or over the area of the first."""
+def _same(a: Boxes, b: Boxes, overlap: float, of_smaller: bool = False) -> np.ndarray:
+    """``(A, B)`` bool: boxes of one class whose intersection over union, or over the area of the first, is larger."""
     low = np.maximum(a.xyxy[:, None, :2], b.xyxy[None, :, :2])
     high = np.minimum(a.xyxy[:, None, 2:], b.xyxy[None, :, 2:])
     both = np.clip(high - low, 0, None).prod(axis=2)
     area_a = (a.xyxy[:, 2:] - a.xyxy[:, :2]).prod(axis=1)[:, None]
     area_b = (b.xyxy[:, 2:] - b.xyxy[:, :2]).prod(axis=1)[None]
-    return both / np.maximum(area_a if of_smaller else area_a + area_b - both, 1e-6)
+    shared = both / np.maximum(area_a if of_smaller else area_a + area_b - both, 1e-6)
+    return (shared > overlap) & (a.labels[:, None] == b.labels)

@@ -53,6 +53,15 @@ def test_an_object_that_both_see_is_kept_once_with_the_windows_box() -> None:
     window = boxes((21, 21, 59, 43), scores=(0.6,))
     merged = merge_boxes(whole, window, PLAN)
     assert merged.xyxy.tolist() == [[161, 81, 199, 103]]
+    assert merged.scores == pytest.approx([0.9])
+
+
+@pytest.mark.parametrize(("score", "windows"), [(0.44, False), (0.46, True)])
+def test_a_window_that_is_far_less_sure_does_not_take_the_place(score: float, windows: bool) -> None:
+    whole, window = boxes((40, 20, 50, 26), scores=(0.9,)), boxes((21, 21, 59, 43), scores=(score,))
+    merged = merge_boxes(whole, window, PLAN)
+    assert merged.xyxy.tolist() == [[161, 81, 199, 103] if windows else [160, 80, 200, 104]]
+    assert merged.scores == pytest.approx([0.9])
 
 
 def test_an_object_cut_by_the_window_keeps_the_whole_pictures_box() -> None:
@@ -60,6 +69,7 @@ def test_an_object_cut_by_the_window_keeps_the_whole_pictures_box() -> None:
     window = boxes((0, 13, 40, 44), scores=(0.9,))  # 140..180, at the window's left edge
     merged = merge_boxes(whole, window, PLAN)
     assert merged.xyxy.tolist() == [[120, 72, 180, 104]]
+    assert merged.scores == pytest.approx([0.9])
 
 
 def test_a_cut_object_that_only_the_window_sees_is_kept() -> None:
@@ -84,20 +94,22 @@ def test_neighbours_of_another_class_both_stay_and_order_is_by_score() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 80), st.integers(0, 40), st.integers(1, 20), st.integers(1, 10)), max_size=8),
     st.lists(st.tuples(st.integers(0, 80), st.integers(0, 50), st.integers(1, 15), st.integers(1, 12)), max_size=8),
+    st.lists(st.floats(0.05, 1), min_size=16, max_size=16),
 )
-def test_merging_loses_no_object(low: list[tuple[int, ...]], high: list[tuple[int, ...]]) -> None:
-    """Every box of either view is there, or one of its class that shares more than half of it or of the union."""
-    whole = boxes(*[(x, y, x + w, y + h) for x, y, w, h in low])
-    window = boxes(*[(x, y, x + w, y + h) for x, y, w, h in high])
+def test_merging_loses_no_object(low: list[tuple[int, ...]], high: list[tuple[int, ...]], sure: list[float]) -> None:
+    """Every box of either view, or one that shares more than half of it or of the union, is there and as sure."""
+    whole = boxes(*[(x, y, x + w, y + h) for x, y, w, h in low], scores=sure[: len(low)])
+    window = boxes(*[(x, y, x + w, y + h) for x, y, w, h in high], scores=sure[8 : 8 + len(high)])
     merged = merge_boxes(whole, window, PLAN)
     assert len(merged) <= len(whole) + len(window)
     everything = [*(whole.xyxy * 4), *(window.xyxy + [140, 60, 140, 60])]
-    for box in everything:
+    for box, score in zip(everything, [*whole.scores, *window.scores], strict=True):
         low_corner = np.maximum(merged.xyxy[:, :2], box[:2])
         high_corner = np.minimum(merged.xyxy[:, 2:], box[2:])
         shared = np.clip(high_corner - low_corner, 0, None).prod(axis=1)
         area = (box[2:] - box[:2]).prod()
-        assert (shared > 0.5 * area).any() or any(np.array_equal(box, kept) for kept in merged.xyxy)
+        there = (shared > 0.5 * area) | (merged.xyxy == box).all(axis=1)
+        assert (merged.scores[there] >= score).any()
 
 
 def test_heads_that_one_view_lacks_are_left_out() -> None:
