@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import perception
 from perception.commands.stream_drives import Drive
 from perception.errors import InputError
 from perception.files import atomic_path, inside
@@ -111,7 +112,9 @@ class Predictor:
 
 
 def cache_folder(root: Path, model: str, data: str | Path, facts: Mapping[str, Any]) -> Path | None:
-    """A folder below ``root`` for this model, its settings and this data set; ``None`` for random weights.
+    """A folder below ``root`` for this model, its settings, this data set and this version of the library.
+
+    ``None`` for random weights.
 
     Weights that lie beside an exported file under its name (``.bin`` of OpenVINO, ``.onnx.data``) count as the model's.
     """
@@ -127,5 +130,6 @@ def cache_folder(root: Path, model: str, data: str | Path, facts: Mapping[str, A
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + file.read_bytes())
+    facts = {**facts, "version": perception.__version__}
     digest.update(str(Path(data).resolve()).encode() + repr(sorted(facts.items())).encode())
     return root / digest.hexdigest()[:24]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from latency_tables import made_up_table
 from made_up_drives import LARGE, SIZE, SMALL, Knowing, Road, answered, fixed, make_drive
 
+import perception
 from perception.cli import main
 from perception.commands.stream_drives import Reader, open_drives, with_stride, with_trace
 from perception.commands.stream_evaluation import Evaluation
@@ -149,13 +150,15 @@ def test_each_pair_runs_once_and_kept_predictions_are_the_same(tmp_path) -> None
         score_schedules(drive, schedules, Predictor(engine, tmp_path / "kept"), ROAD_SCENE)
 
 
-def test_kept_predictions_belong_to_a_model_and_a_data_set(tmp_path) -> None:
+def test_kept_predictions_belong_to_a_model_a_data_set_and_a_version(tmp_path, monkeypatch) -> None:
     weights = tmp_path / "model.ckpt"
     weights.write_bytes(b"one")
     folders = {cache_folder(tmp_path, str(weights), data, {"score": 0.05}) for data in ("a", "b")}
     weights.write_bytes(b"two")
     folders.add(cache_folder(tmp_path, str(weights), "a", {"score": 0.05}))
-    assert len(folders) == 3
+    monkeypatch.setattr(perception, "__version__", "0.0.1")
+    folders.add(cache_folder(tmp_path, str(weights), "a", {"score": 0.05}))
+    assert len(folders) == 4
     assert cache_folder(tmp_path, "multitask_resnet18_slim", "a", {}) is None
 
 
