@@ -48,6 +48,8 @@ class NuScenesDataModule(DrivingDataModule):
         quarantine: ``auto`` leaves out what ``quarantine.json`` of the data folder lists, as ``perception check``
             writes it; a path names another list; ``off`` leaves nothing out.
         size: ``[height, width]`` of training crops.
+        min_visibility: training leaves out boxes of objects of which a smaller share is visible. What little shows of
+            an object that others hide often says nothing of its extent.
         options: of :class:`DrivingDataModule`.
     """
 
@@ -75,6 +77,7 @@ class NuScenesDataModule(DrivingDataModule):
         lidar: PointOptions | None = None,
         quarantine: str = "auto",
         size: list[int] | None = None,
+        min_visibility: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(size=size or [224, 400], **options)
@@ -88,6 +91,7 @@ class NuScenesDataModule(DrivingDataModule):
         self.tolerance_us = tolerance_us
         self.lidar = lidar
         self.quarantine = quarantine
+        self.min_visibility = min_visibility
         if lidar is not None and sweeps:
             raise InputError("sweeps have images without LiDAR labels; leave out sweeps or lidar")
         self.sources = LabelSources(
@@ -105,6 +109,7 @@ class NuScenesDataModule(DrivingDataModule):
             sources=self.sources,
             split_file=self.split_file,
             quarantine=self.quarantine,
+            min_visibility=self.min_visibility if stage == "train" else 0.0,
         )
 
     def items(self, stage: str) -> tuple[Dataset[Any], Callable[[Any], Batch]]:

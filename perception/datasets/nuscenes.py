@@ -54,6 +54,7 @@ class NuScenesDataset(Dataset[Sample]):
         sources: where the masks come from.
         split_file: YAML or JSON file that maps names of splits to lists of scene names; its splits come first.
         quarantine: ``auto``, ``off`` or a path, see :func:`perception.datasets.quarantine.open_quarantine`.
+        min_visibility: boxes of objects of which a smaller share is visible are left out.
 
     Raises:
         InputError: for a folder, table, split, camera or label set that is missing or does not fit. A missing or
@@ -73,7 +74,11 @@ class NuScenesDataset(Dataset[Sample]):
         sources: LabelSources = LabelSources(),  # noqa: B008 - frozen
         split_file: str | Path | None = None,
         quarantine: str = AUTO,
+        min_visibility: float = 0.0,
     ) -> None:
+        if not 0 <= min_visibility <= 1:
+            raise InputError(f"min_visibility {min_visibility:g} is outside 0..1")
+        self.min_visibility = min_visibility
         self.root = Path(root)
         self.label_set = get_label_set(label_set)
         self.transform = transform
@@ -137,7 +142,10 @@ class NuScenesDataset(Dataset[Sample]):
             sample.depth_m = torch.from_numpy(depth_m)
         for name, mask in self._masks.masks(frame, camera, labels, depth_m).items():
             setattr(sample, name, torch.from_numpy(mask).long())
-        sample.boxes = self._boxes(frame, camera)
+        boxes = self._boxes(frame, camera)
+        if boxes is not None and boxes.visibility is not None:
+            boxes = boxes[boxes.visibility >= self.min_visibility]
+        sample.boxes = boxes
         return sample
 
     def _boxes(self, frame: Frame, camera: Camera) -> Boxes | None:

@@ -27,6 +27,7 @@ PER_SCALE = (re.compile(r"\.norms\.\d+\."), re.compile(r"\.0\.norms\.\d+\."))
 """Part of a name that marks a norm of one scale, without and with an activation beside it."""
 TRANSFORMERS_KEY = "model_type"
 """What a configuration of transformers has and a recipe of ours has not."""
+OWN_PYRAMID, SHARED_PYRAMID = "detection_neck.", "neck."
 MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
@@ -129,13 +130,17 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
 def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
     """Copy the weights whose name and shape agree, as when fine-tuning onto another class count.
 
-    Norms per scale that the weights lack start from the plain norm of the same place.
+    Norms per scale that the weights lack start from the plain norm of the same place, and a detection head's own
+    pyramid from the shared one.
 
     Returns:
         How many tensors were copied, and the names of those of ``model`` that were not.
     """
     own = model.state_dict()
     for key in own:
+        shared = key.replace(OWN_PYRAMID, SHARED_PYRAMID, 1)
+        if key.startswith(OWN_PYRAMID) and key not in weights and shared in weights:
+            weights = weights | {key: weights[shared]}
         for pattern in PER_SCALE:
             plain = pattern.sub(".", key)
             if key not in weights and plain in weights:

@@ -75,8 +75,9 @@ class FusionModel(MultiTaskModel):
         if lidar is not None:
             features = None
             if self.lidar.image_channels and lidar.image is not None:
-                level = min(maps)
-                features = sample_features(maps[level].detach() if self.detach else maps[level], level, lidar)
+                level = min(maps.shared)
+                shown = maps.shared[level]
+                features = sample_features(shown.detach() if self.detach else shown, level, lidar)
             outputs |= self.lidar(lidar, features)
         return outputs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,6 +22,21 @@ DETECTION_HEADS = ("center", "detr")
 
 DETR_LEVELS = [8, 16, 32]
 
+REFINEMENTS = 3
+"""Of each level but the finest in the detection head's own pyramid; they cost little at strides of 8 and more."""
+
+
+class Maps(NamedTuple):
+    """What the heads read.
+
+    Args:
+        shared: ``(B, channels, h, w)`` map of each stride.
+        boxes: ``(B, channels, h, w)`` of the detection head's own pyramid; ``None`` without one.
+    """
+
+    shared: dict[int, Tensor]
+    boxes: Tensor | None
+
 
 class MultiTaskModel(PerceptionModel):
     """Backbone, feature pyramid, and a ``ModuleDict`` of heads.
@@ -37,6 +52,9 @@ class MultiTaskModel(PerceptionModel):
         detection_level: stride of the map that the centre head reads.
         detection_head: ``center``, see :class:`CenterHead`, or ``detr``, the slower and more accurate
             :class:`DetrHead`, which reads strides 8, 16 and 32.
+        detection_pyramid: the centre head has a pyramid of its own, which refines its levels and pools nothing over
+            the picture, so that boxes are the same in a window as in the whole picture; by default it reads the
+            shared one.
         detection_options: further options of that head, such as ``queries`` and ``layers`` of ``detr``.
         context: pyramid pooling on the coarsest level.
         backbone_options: further options of the backbone.
@@ -65,6 +83,7 @@ class MultiTaskModel(PerceptionModel):
         semantic_head: str = "fcn",
         detection_level: int = 4,
         detection_head: str = "center",
+        detection_pyramid: bool = False,
         detection_options: dict[str, Any] | None = None,
         context: bool = True,
         backbone_options: dict[str, Any] | None = None,
@@ -81,17 +100,30 @@ class MultiTaskModel(PerceptionModel):
             raise InputError(f"unknown semantic_head {semantic_head!r}; use one of {', '.join(SEMANTIC_HEADS)}")
         self.semantic_levels = SEMANTIC_HEADS[semantic_head] if "semantic" in heads else ()
         self.queries = detection_head == "detr" and "detection" in heads
+        if self.queries and detection_pyramid:
+            raise InputError("detection_pyramid is for detection_head center; detr reads the shared pyramid")
+        own = detection_pyramid and "detection" in heads
         self.levels = levels = {name: detection_level if name == "detection" else 4 for name in heads}
-        read = [
-            level for name, level in levels.items() if name != "semantic" and (name != "detection" or not self.queries)
-        ]
+        apart = {"semantic"} | ({"detection"} if self.queries or own else set())
+        read = [level for name, level in levels.items() if name not in apart]
         if self.queries:
             read += DETR_LEVELS
         read += self.semantic_levels
+        read = read or [detection_level]
         if "semantic" in heads:
             levels["semantic"] = self.semantic_levels[0]
         self.backbone = build_backbone(backbone, pretrained, in_channels=in_channels, **(backbone_options or {}))
         self.neck = FeaturePyramid(self.backbone.channels, self.backbone.reductions, channels, read, context)
+        self.detection_neck: FeaturePyramid | None = None
+        if own:
+            self.detection_neck = FeaturePyramid(
+                self.backbone.channels,
+                self.backbone.reductions,
+                channels,
+                [detection_level],
+                context=False,
+                refine=REFINEMENTS,
+            )
         self.train_stride = 1
         self.idle_heads: frozenset[str] = frozenset()
         self.heads = nn.ModuleDict()
@@ -124,7 +156,10 @@ class MultiTaskModel(PerceptionModel):
             select_scale(self, self.scales, scale)
 
     def parts(self) -> dict[str, nn.Module]:
-        return {"backbone": self.backbone, "neck": self.neck, **self.heads}
+        parts = {"backbone": self.backbone, "neck": self.neck, **self.heads}
+        if self.detection_neck is not None:
+            parts["detection"] = nn.ModuleList([self.detection_neck, self.heads["detection"]])
+        return parts
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         return self.predict(self.pyramid(image), (image.shape[-2], image.shape[-1]))
@@ -136,23 +171,30 @@ class MultiTaskModel(PerceptionModel):
     def coarse(self, image: Tensor) -> dict[str, Any]:
         return self.predict(self.pyramid(image), (image.shape[-2], image.shape[-1]), coarse=True)
 
-    def pyramid(self, image: Tensor) -> dict[int, Tensor]:
-        """``(B, channels, h, w)`` map of each stride that a head reads."""
-        return self.neck(self.backbone(self.normalise(image)))
+    def pyramid(self, image: Tensor) -> Maps:
+        """Map of each stride that a head reads."""
+        features = self.backbone(self.normalise(image))
+        boxes = None
+        if self.detection_neck is not None and not (self.training and "detection" in self.idle_heads):
+            boxes = self.detection_neck(features)[self.levels["detection"]]
+        return Maps(self.neck(features), boxes)
 
-    def predict(self, maps: dict[int, Tensor], size: tuple[int, int], coarse: bool = False) -> dict[str, Any]:
+    def predict(self, maps: Maps, size: tuple[int, int], coarse: bool = False) -> dict[str, Any]:
         """Outputs of the heads from the pyramid of images of ``size``; coarse ones stay at the stride of their head."""
         stride = self.train_stride if self.training else 1
         dense = (size[0] // stride, size[1] // stride)
         outputs: dict[str, Any] = {}
+        shared = maps.shared
         for name, head in self.heads.items():
             if self.training and name in self.idle_heads:
                 continue
-            if name == "detection":
-                outputs[name] = head(maps if self.queries else maps[self.levels[name]])
+            if name == "detection" and self.queries:
+                outputs[name] = head(shared)
+            elif name == "detection":
+                outputs[name] = head(shared[self.levels[name]] if maps.boxes is None else maps.boxes)
             else:
                 several = name == "semantic" and len(self.semantic_levels) > 1
-                read = [maps[level] for level in self.semantic_levels] if several else maps[self.levels[name]]
+                read = [shared[level] for level in self.semantic_levels] if several else shared[self.levels[name]]
                 logits = head(read)
                 outputs[name] = logits if coarse else resize_logits(logits, dense, self.levels[name] // stride)
         if "detection" in outputs:

@@ -24,6 +24,22 @@ class ConvNormAct(nn.Sequential):
         )
 
 
+class Refinement(nn.Module):
+    """A 3x3 convolution of the rectified map, added to the map.
+
+    The norm's weights start at zero (arXiv 1706.02677, section 5.1): a trained network that gets one starts as it was.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv(torch.relu(x)))
+
+
 class PyramidPooling(nn.Module):
     """Context from averages over 1, 2, 3 and 6 parts of the image, added to the map.
 
@@ -49,13 +65,14 @@ class FeaturePyramid(nn.Module):
 
     Paper: Feature Pyramid Networks for Object Detection - arXiv 1612.03144. Departures: bilinear instead of
     nearest upsampling, batch norm, 3x3 smoothing only at the levels in ``out_reductions``, and pyramid pooling
-    on the coarsest level as an option.
+    on the coarsest level or refinement on the way down as options.
 
     Args:
         in_channels, reductions: of the backbone, fine to coarse.
         channels: width of every output map.
         out_reductions: strides at which maps are wanted.
         context: whether the coarsest level gets :class:`PyramidPooling`.
+        refine: number of :class:`Refinement` that a level gets before it is handed down.
 
     Shape:
         - input: one map per backbone level.
@@ -72,6 +89,7 @@ class FeaturePyramid(nn.Module):
         channels: int = 128,
         out_reductions: Sequence[int] = (4,),
         context: bool = True,
+        refine: int = 0,
     ) -> None:
         super().__init__()
         self.out_reductions = tuple(sorted(set(out_reductions)))
@@ -86,6 +104,10 @@ class FeaturePyramid(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(in_channels[i], channels, 1, bias=False) for i in self.levels)
         self.norm = nn.ModuleList(nn.BatchNorm2d(channels) for _ in self.levels)
         self.context = PyramidPooling(channels) if context else nn.Identity()
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(Refinement(channels) for _ in range(refine if level else 0)))
+            for level in range(len(self.levels))
+        )
         self.smooth = nn.ModuleDict({str(r): ConvNormAct(channels, channels) for r in self.out_reductions})
 
     def forward(self, features: list[Tensor]) -> dict[int, Tensor]:
@@ -99,6 +121,7 @@ class FeaturePyramid(nn.Module):
                 top = maps[level] + F.interpolate(
                     top, size=maps[level].shape[-2:], mode="bilinear", align_corners=False
                 )
+            top = self.refine[level](top)
             reduction = self.reductions[level]
             if reduction in self.out_reductions:
                 out[reduction] = self.smooth[str(reduction)](torch.relu(top))

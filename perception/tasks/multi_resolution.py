@@ -15,10 +15,12 @@ from perception.metrics.multitask import MultiTaskMetrics
 from perception.models.multitask import MultiTaskModel
 from perception.models.norm_statistics import batch_norms
 from perception.tasks.multitask import MultiTask
-from perception.transforms.window import batch_window
+from perception.transforms.window import batch_window, batch_windows
 from perception.types import Batch
 
 Window = tuple[int, int, int, int]
+PER_PICTURE = 4
+"""Windows about boxes that a step takes from each picture."""
 
 
 class MultiResolution(MultiTask):
@@ -46,6 +48,9 @@ class MultiResolution(MultiTask):
         fovea: weight of one more window of ``size`` that each step trains at the largest scale, as plans with a fovea
             run it, mostly about the middle of the picture. A network that has only seen whole pictures there loses
             its way in a window: pyramid pooling then pools something else.
+        focus: share of the steps that train small windows about boxes instead, :data:`PER_PICTURE` of each picture at
+            one rung, see :func:`focus_windows`: a step costs less, and rare classes come more often.
+        focus_size: ``[height, width]`` of these windows in network pixels.
         options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
 
     Metrics are logged per rung, ``val/<scale>/semantic/miou``, and as their mean under the usual keys.
@@ -61,6 +66,8 @@ class MultiResolution(MultiTask):
         temperature: float = 1.0,
         context: float = 0.5,
         fovea: float = 0.0,
+        focus: float = 0.0,
+        focus_size: list[int] = [128, 256],  # noqa: B006 - read only
         fixed_norms: bool = False,
         heads: list[str] | None = None,
         model_options: dict[str, Any] | None = None,
@@ -84,10 +91,13 @@ class MultiResolution(MultiTask):
             raise InputError(f"distill {distill:g} must not be negative and temperature {temperature:g} be positive")
         if fovea < 0:
             raise InputError(f"fovea {fovea:g} must not be negative")
+        if not 0 <= focus <= 1:
+            raise InputError(f"focus {focus:g} is outside 0..1")
         if not 0 < context <= 1:
             raise InputError(f"context {context:g} must lie above 0 and up to 1")
-        if len(size) != 2 or min(size) < 32:
-            raise InputError(f"size {size} must be [height, width] of at least 32 pixels each")
+        for name, sides in (("size", size), ("focus_size", focus_size)):
+            if len(sides) != 2 or min(sides) < 32:
+                raise InputError(f"{name} {sides} must be [height, width] of at least 32 pixels each")
         if fixed_norms and init_from is None:
             raise InputError("fixed_norms keeps the statistics of trained norms; name the weights with init_from")
         super().__init__(
@@ -100,6 +110,7 @@ class MultiResolution(MultiTask):
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
         self.distill, self.temperature, self.context, self.fovea = distill, temperature, context, fovea
+        self.focus, self.focus_size = focus, (focus_size[0], focus_size[1])
         self.fixed_norms = fixed_norms
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
@@ -136,6 +147,14 @@ class MultiResolution(MultiTask):
         whole = (0, 0, *picture)
         top_scale = self.scales[-1]
         scale = self.scales[int(torch.randint(len(self.scales), ()))]
+        if self.focus and torch.rand(()) < self.focus:
+            windows, shown = focus_windows(batch, self.focus_size, scale)
+            if windows:
+                about = batch_windows(batch, windows, shown, halving=bool(torch.rand(()) < 0.5))
+                _, total = self._trained(scale, about)
+                self.log("train/focus_loss", total.detach(), batch_size=len(batch))
+                self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
+                return total
         seen, shown = random_window(whole, self._window_size(picture, scale), scale)
         halving = bool(torch.rand(()) < 0.5)
         outputs, total = self._trained(scale, batch_window(batch, seen, shown, halving=halving))
@@ -220,6 +239,43 @@ def random_window(
         extent.append(native)
         shown.append(wanted if native < length else max(1, round(length * scale)))
     return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])
+
+
+def focus_windows(
+    batch: Batch, size: tuple[int, int], scale: float
+) -> tuple[list[tuple[int, Window]], tuple[int, int]]:
+    """Windows of ``size`` network pixels about boxes, :data:`PER_PICTURE` of each picture that has any.
+
+    Each is about a box of a class that is drawn from those in the picture, all alike, so that the one motorcycle
+    comes as often as the ten cars. The box's centre lies anywhere in the middle half of the window, or nearer to its
+    edge at the picture's.
+
+    Returns:
+        Pairs of a picture's position in the batch and a window, and the size of the windows in network pixels.
+    """
+    native, shown, windows = [], [], []
+    picture = (batch.image.shape[-2], batch.image.shape[-1])
+    for whole, wanted in zip(picture, size, strict=True):
+        native.append(min(whole, round(wanted / scale)))
+        shown.append(wanted if native[-1] < whole else max(1, round(whole * scale)))
+    for index in range(0 if batch.boxes is None else len(batch)):
+        assert batch.boxes is not None
+        assert batch.box_labels is not None
+        labels = batch.box_labels[index]
+        classes = labels[labels >= 0].unique()
+        for _ in range(PER_PICTURE if len(classes) else 0):
+            box = batch.boxes[index, _one_of((labels == _one_of(classes)).nonzero()[:, 0])]
+            start = []
+            for side in range(2):
+                centre = float(box[1 - side] + box[3 - side]) / 2
+                begin = round(centre - native[side] * (0.25 + 0.5 * float(torch.rand(()))))
+                start.append(min(max(0, begin), picture[side] - native[side]))
+            windows.append((index, (start[0], start[1], native[0], native[1])))
+    return windows, (shown[0], shown[1])
+
+
+def _one_of(values: Tensor) -> int:
+    return int(values[int(torch.randint(len(values), ()))])
 
 
 def relative(inner: Window, outer: Window) -> tuple[float, float, float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from perception.geometry.size import halvings
 from perception.types import MASK_TARGETS, Batch
+
+BOX_TARGETS = ("boxes", "box_labels", "has_boxes", "known_boxes")
 
 
 def batch_window(
@@ -50,6 +54,26 @@ def batch_window(
             batch.boxes, batch.box_labels, window, size, min_share, min_box_px
         )
     return replace(batch, cameras=[None] * len(batch), **moved)  # type: ignore[arg-type]
+
+
+def batch_windows(
+    batch: Batch,
+    windows: Sequence[tuple[int, tuple[int, int, int, int]]],
+    size: tuple[int, int],
+    halving: bool = False,
+) -> Batch:
+    """Windows of single pictures as one batch, in this order; see :func:`batch_window`.
+
+    Args:
+        windows: pairs of a picture's position in the batch and its window. Must not be empty.
+    """
+    tensors = [name for name in ("image", *MASK_TARGETS, *BOX_TARGETS) if getattr(batch, name) is not None]
+    parts = []
+    for index, window in windows:
+        picture: dict[str, Any] = {name: getattr(batch, name)[index : index + 1] for name in tensors}
+        parts.append(batch_window(Batch(names=[batch.names[index]], **picture), window, size, halving=halving))
+    joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
+    return Batch(names=[part.names[0] for part in parts], cameras=[None] * len(parts), **joined)
 
 
 def halved(image: Tensor, size: tuple[int, int]) -> Tensor:

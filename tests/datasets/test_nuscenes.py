@@ -29,6 +29,7 @@ from tiny_nuscenes import (
     write_nuscenes,
 )
 
+from perception.datamodules.nuscenes import NuScenesDataModule
 from perception.datasets.nuscenes import NuScenesDataset
 from perception.datasets.nuscenes_boxes import projected_boxes
 from perception.errors import InputError
@@ -175,6 +176,24 @@ def test_boxes_say_class_distance_and_visibility(world: Path) -> None:
         walkers = boxes[boxes.labels == PEDESTRIAN]
         assert walkers.visibility == pytest.approx([0.7])
         assert len(boxes) == 4  # neither what is behind nor the class without a label
+
+
+def test_boxes_of_hidden_objects_are_left_out_of_training_on_request(world: Path) -> None:
+    every = NuScenesDataset(world, split="train")[0].boxes
+    clear = NuScenesDataset(world, split="train", min_visibility=0.6)[0].boxes
+    assert every is not None
+    assert clear is not None
+    assert every.visibility is not None
+    assert 0 < len(clear) < len(every)
+    assert np.array_equal(clear.xyxy, every.xyxy[every.visibility >= 0.6])
+    data = NuScenesDataModule(str(world), train_split="train", val_split="train", min_visibility=0.6)
+    trained, evaluated = data.build_dataset("train")[0].boxes, data.build_dataset("val")[0].boxes
+    assert trained is not None
+    assert evaluated is not None
+    assert np.array_equal(trained.xyxy, clear.xyxy)
+    assert np.array_equal(evaluated.xyxy, every.xyxy)
+    with pytest.raises(InputError, match="min_visibility 60 is outside"):
+        NuScenesDataset(world, split="train", min_visibility=60)
 
 
 def test_a_box_that_passes_the_camera_is_clipped_at_the_border(world: Path) -> None:

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from perception.errors import InputError
 from perception.models.backbones import build_backbone, freeze, pad_to_multiple
-from perception.models.necks import FeaturePyramid
+from perception.models.necks import FeaturePyramid, Refinement
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,23 @@ def test_pyramid_gives_the_wanted_levels() -> None:
     neck = FeaturePyramid([8, 16, 32], [4, 8, 16], channels=12, out_reductions=(4, 8))
     maps = neck([torch.rand(2, 8, 16, 24), torch.rand(2, 16, 8, 12), torch.rand(2, 32, 4, 6)])
     assert {r: tuple(level.shape) for r, level in maps.items()} == {4: (2, 12, 16, 24), 8: (2, 12, 8, 12)}
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_pyramid_refines_what_it_hands_down_on_request(refine: bool) -> None:
+    neck = FeaturePyramid(
+        [8, 16, 32], [4, 8, 16], channels=12, out_reductions=(4, 16), context=False, refine=2 * refine
+    )
+    neck.eval()
+    maps = [torch.rand(1, 8, 16, 24), torch.rand(1, 16, 8, 12), torch.rand(1, 32, 4, 6)]
+    before = neck(maps)
+    refinements = [module for module in neck.modules() if isinstance(module, Refinement)]
+    assert len(refinements) == (4 if refine else 0)  # the finest level is smoothed anyway
+    for module in refinements:
+        torch.nn.init.ones_(module.norm.weight)
+    after = neck(maps)
+    for reduction in (4, 16):
+        assert torch.equal(before[reduction], after[reduction]) is not refine
 
 
 @pytest.mark.parametrize(("reductions", "message"), [([8, 16, 32], "no map at stride 4"), ([4, 16, 16], "distinct")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,14 @@ from perception.errors import InputError
 from perception.models.checkpoint import save
 from perception.models.switchable import SwitchableBatchNorm2d
 from perception.tasks import MultiResolution
-from perception.tasks.multi_resolution import distillation, random_window, relative, rung_size
+from perception.tasks.multi_resolution import (
+    PER_PICTURE,
+    distillation,
+    focus_windows,
+    random_window,
+    relative,
+    rung_size,
+)
 from perception.types import Batch
 
 SCALES = [0.25, 0.5, 1.0]
@@ -65,6 +74,51 @@ def test_windows_of_a_fovea_lie_mostly_about_the_middle_at_full_resolution() -> 
         assert float(starts.std()) == pytest.approx(room / 24**0.5, rel=0.15)  # of the mean of two uniform numbers
 
 
+@given(st.integers(0, 1000), st.sampled_from([0.25, 0.5, 1.0]))
+def test_windows_about_boxes_hold_the_centre_of_one(seed: int, scale: float) -> None:
+    frames = batch()
+    torch.manual_seed(seed)
+    windows, shown = focus_windows(frames, (32, 64), scale)
+    assert [index for index, _ in windows] == [0] * PER_PICTURE + [1] * PER_PICTURE
+    for index, (top, left, height, width) in windows:
+        assert (height, width) == (min(128, 32 / scale), min(192, 64 / scale))
+        assert top >= 0 <= left
+        assert top + height <= 128
+        assert left + width <= 192
+        x0, y0, x1, y1 = frames.boxes[index, 0].tolist()  # type: ignore[index]
+        assert top <= (y0 + y1) / 2 <= top + height
+        assert left <= (x0 + x1) / 2 <= left + width
+    assert shown == ((32, 64) if scale > 0.25 else (32, 48))  # the whole width of the picture
+
+
+def test_windows_about_boxes_show_rare_classes_as_often_as_others() -> None:
+    cars = torch.tensor([[10.0 + 8 * i, 100, 14 + 8 * i, 104] for i in range(20)])
+    frames = replace(
+        batch(),
+        boxes=torch.cat([cars, torch.tensor([[20.0, 10, 24, 14], [0, 0, 0, 0]])])[None].repeat(2, 1, 1),
+        box_labels=torch.tensor([0] * 20 + [6, -1])[None].repeat(2, 1),
+    )
+    torch.manual_seed(0)
+    windows = [window for _ in range(50) for _, window in focus_windows(frames, (32, 32), 1.0)[0]]
+    rare = sum(top <= 12 <= top + 32 and left <= 22 <= left + 32 for top, left, *_ in windows)
+    assert 0.4 < rare / len(windows) < 0.6
+
+
+def test_pictures_without_boxes_train_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = batch()
+    bare = replace(frames, box_labels=torch.full_like(frames.box_labels, -1))
+    assert focus_windows(bare, (32, 32), 1.0)[0] == []
+    half = replace(frames, box_labels=torch.tensor([[-1], [1]]))
+    assert {index for index, _ in focus_windows(half, (32, 32), 1.0)[0]} == {1}
+    module, logged = task(focus=1.0, distill=0.0), []
+    monkeypatch.setattr(module, "log", lambda name, *a, **k: logged.append(name))
+    module.training_step(bare, 0).backward()
+    module.training_step(replace(frames, boxes=None, box_labels=None, has_boxes=None), 0).backward()
+    assert "train/focus_loss" not in logged
+    module.training_step(half, 0).backward()
+    assert "train/focus_loss" in logged
+
+
 def test_a_teacher_that_agrees_costs_nothing_and_one_that_differs_does() -> None:
     coarse = torch.randn(1, 5, 8, 12)
     fine = coarse[..., 2:6, 3:9].repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
@@ -89,9 +143,10 @@ def test_the_divergence_is_that_of_the_formula() -> None:
 @pytest.mark.parametrize(
     ("options", "trained"),
     [({"distill": 1.0}, [True, False, True]), ({"distill": 0.0}, [True, False, False]),
-     ({"distill": 0.0, "fovea": 0.5}, [True, False, True])],
+     ({"distill": 0.0, "fovea": 0.5}, [True, False, True]),
+     ({"distill": 1.0, "fovea": 0.5, "focus": 1.0, "focus_size": [32, 32]}, [True, False, False])],
 )  # fmt: skip
-def test_a_step_trains_the_rung_that_was_drawn_its_teacher_and_the_fovea(
+def test_a_step_trains_the_rung_that_was_drawn_its_teacher_and_the_fovea_or_windows_about_boxes(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, float], trained: list[bool]
 ) -> None:
     module = task(balance="fixed", **options)
@@ -129,7 +184,16 @@ def test_every_rung_is_measured_and_their_mean_logged(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "options", [{"distill": -1.0}, {"temperature": 0.0}, {"size": [16, 96]}, {"scales": [1.0, 0.5]}, {"fovea": -1.0}]
+    "options",
+    [
+        {"distill": -1.0},
+        {"temperature": 0.0},
+        {"size": [16, 96]},
+        {"scales": [1.0, 0.5]},
+        {"fovea": -1.0},
+        {"focus": 1.5},
+        {"focus_size": [128]},
+    ],
 )
 def test_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(InputError):

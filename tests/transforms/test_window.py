@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.transforms.joint import Placement, place
-from perception.transforms.window import batch_window
+from perception.transforms.window import batch_window, batch_windows
 from perception.types import Batch, Boxes, Sample
 
 
@@ -52,6 +54,25 @@ def test_a_window_of_a_batch_is_that_of_its_samples(
     assert found.box_labels[0][keep].tolist() == expected.boxes.labels.tolist()
     assert (found.boxes[0][~keep] == 0).all()
     assert found.has_boxes is batch.has_boxes
+
+
+def test_windows_of_several_pictures_are_those_of_each() -> None:
+    batches = [make(seed)[1] for seed in (3, 4)]
+    both = replace(
+        batches[0],
+        names=["a", "b"],
+        **{name: torch.cat([getattr(one, name) for one in batches])
+           for name in ("image", "semantic", "boxes", "box_labels", "has_boxes")},
+    )  # fmt: skip
+    windows = [(1, (0, 5, 20, 30)), (0, (20, 10, 20, 30)), (1, (11, 30, 20, 30))]
+    found = batch_windows(both, windows, (10, 15), halving=True)
+    assert len(found) == len(found.cameras) == 3
+    assert found.names == ["b", "a", "b"]
+    for row, (index, window) in enumerate(windows):
+        alone = batch_window(batches[index], window, (10, 15), halving=True)
+        for name in ("image", "semantic", "boxes", "box_labels", "has_boxes"):
+            assert torch.equal(getattr(found, name)[row], getattr(alone, name)[0]), name
+    assert found.drivable is None
 
 
 def test_the_batch_itself_is_not_touched() -> None:

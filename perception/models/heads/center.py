@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perception.models.necks import ConvNormAct
+from perception.models.necks import ConvNormAct, Refinement
 
 PRIOR = 0.01  # focal loss starts stable when every score starts near the share of positives
 
@@ -25,6 +25,7 @@ class CenterHead(nn.Module):
         hidden_channels: width of the shared 3x3 convolution.
         level: stride of the map that it reads; one centre fits in each of its cells.
         top_k: number of boxes that :meth:`decode` returns.
+        refinements: number of :class:`Refinement` before that convolution.
 
     Shape:
         - input: ``(B, in_channels, h, w)``
@@ -37,12 +38,19 @@ class CenterHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, hidden_channels: int = 64, level: int = 4, top_k: int = 100
+        self,
+        in_channels: int,
+        num_classes: int,
+        hidden_channels: int = 64,
+        level: int = 4,
+        top_k: int = 100,
+        refinements: int = 0,
     ) -> None:
         super().__init__()
         self.level = level
         self.num_classes = num_classes
         self.top_k = top_k
+        self.refine = nn.Sequential(*(Refinement(in_channels) for _ in range(refinements)))
         self.conv = ConvNormAct(in_channels, hidden_channels)
         self.heatmap = nn.Conv2d(hidden_channels, num_classes, 1)
         self.box = nn.Conv2d(hidden_channels, 4, 1)
@@ -50,7 +58,7 @@ class CenterHead(nn.Module):
         nn.init.constant_(self.box.bias, math.log(2.0))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        x = self.conv(x)
+        x = self.conv(self.refine(x))
         return {"heatmap": self.heatmap(x), "box": self.box(x)}
 
     def decode(self, outputs: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
