@@ -28,6 +28,7 @@ PER_SCALE = (re.compile(r"\.norms\.\d+\."), re.compile(r"\.0\.norms\.\d+\."))
 TRANSFORMERS_KEY = "model_type"
 """What a configuration of transformers has and a recipe of ours has not."""
 OWN_PYRAMID, SHARED_PYRAMID = "detection_neck.", "neck."
+"""What names of tensors of a detection head's own pyramid and of the shared one begin with."""
 MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
@@ -137,17 +138,21 @@ def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, li
         How many tensors were copied, and the names of those of ``model`` that were not.
     """
     own = model.state_dict()
-    for key in own:
-        shared = key.replace(OWN_PYRAMID, SHARED_PYRAMID, 1)
-        if key.startswith(OWN_PYRAMID) and key not in weights and shared in weights:
-            weights = weights | {key: weights[shared]}
-        for pattern in PER_SCALE:
-            plain = pattern.sub(".", key)
-            if key not in weights and plain in weights:
-                weights = weights | {key: weights[plain]}
-    chosen = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    chosen = {}
+    for key, value in own.items():
+        found = next((weights[name] for name in _sources(key) if name in weights), None)
+        if found is not None and found.shape == value.shape:
+            chosen[key] = found
     model.load_state_dict(chosen, strict=False)
     return len(chosen), [key for key in own if key not in chosen]
+
+
+def _sources(key: str) -> list[str]:
+    """Names of weights that a tensor may start from, the best first."""
+    places = [key]
+    if key.startswith(OWN_PYRAMID):
+        places.append(SHARED_PYRAMID + key.removeprefix(OWN_PYRAMID))
+    return [name for place in places for name in (place, *(pattern.sub(".", place) for pattern in PER_SCALE))]
 
 
 def _read_recipe(folder: Path) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -
     for side, edge, open_ended in sides:
         if open_ended:
             cut |= np.abs(inner.xyxy[:, side] - edge) <= EDGE_PX
-    surer = _scores(inner)[:, None] < AS_SURE * _scores(outer)  # (inner, outer)
-    weak = ~cut & (surer & _same(inner, outer, overlap)).any(axis=1)
+    unsure = _scores(inner)[:, None] < AS_SURE * _scores(outer)  # (inner, outer)
+    weak = ~cut & (unsure & _same(inner, outer, overlap)).any(axis=1)
     kept: list[Boxes] = []
     for group, is_cut in ((inner[~cut & ~weak], False), (outer, False), (inner[weak], False), (inner[cut], True)):
         fresh = np.ones(len(group), bool)

@@ -234,10 +234,10 @@ def random_window(
     """
     start, extent, shown = [], [], []
     for begin, length, wanted in zip(outer[:2], outer[2:], size, strict=True):
-        native = min(length, round(wanted / scale))
+        native, network = _extent(length, wanted, scale)
         start.append(begin + int(torch.randint(length - native + 1, (2 if central else 1,)).float().mean()))
         extent.append(native)
-        shown.append(wanted if native < length else max(1, round(length * scale)))
+        shown.append(network)
     return (start[0], start[1], extent[0], extent[1]), (shown[0], shown[1])
 
 
@@ -253,11 +253,9 @@ def focus_windows(
     Returns:
         Pairs of a picture's position in the batch and a window, and the size of the windows in network pixels.
     """
-    native, shown, windows = [], [], []
+    windows = []
     picture = (batch.image.shape[-2], batch.image.shape[-1])
-    for whole, wanted in zip(picture, size, strict=True):
-        native.append(min(whole, round(wanted / scale)))
-        shown.append(wanted if native[-1] < whole else max(1, round(whole * scale)))
+    (height, rows), (width, columns) = (_extent(*sides, scale) for sides in zip(picture, size, strict=True))
     for index in range(0 if batch.boxes is None else len(batch)):
         assert batch.boxes is not None
         assert batch.box_labels is not None
@@ -266,12 +264,18 @@ def focus_windows(
         for _ in range(PER_PICTURE if len(classes) else 0):
             box = batch.boxes[index, _one_of((labels == _one_of(classes)).nonzero()[:, 0])]
             start = []
-            for side in range(2):
-                centre = float(box[1 - side] + box[3 - side]) / 2
-                begin = round(centre - native[side] * (0.25 + 0.5 * float(torch.rand(()))))
-                start.append(min(max(0, begin), picture[side] - native[side]))
-            windows.append((index, (start[0], start[1], native[0], native[1])))
-    return windows, (shown[0], shown[1])
+            for low, high, extent, whole in ((1, 3, height, picture[0]), (0, 2, width, picture[1])):
+                centre = float(box[low] + box[high]) / 2
+                begin = round(centre - extent * (0.25 + 0.5 * float(torch.rand(()))))
+                start.append(min(max(0, begin), whole - extent))
+            windows.append((index, (start[0], start[1], height, width)))
+    return windows, (rows, columns)
+
+
+def _extent(whole: int, wanted: int, scale: float) -> tuple[int, int]:
+    """Pixels of the picture that make ``wanted`` network pixels along a side, at most all, and their network pixels."""
+    extent = min(whole, round(wanted / scale))
+    return extent, wanted if extent < whole else max(1, round(whole * scale))
 
 
 def _one_of(values: Tensor) -> int:

@@ -55,6 +55,16 @@ def test_a_pyramid_of_its_own_starts_from_the_shared_one() -> None:
         assert torch.equal(model(image)["detection"]["heatmap"], plain(image)["detection"]["heatmap"])
 
 
+def test_norms_per_scale_of_a_pyramid_of_its_own_start_from_the_plain_shared_ones() -> None:
+    plain, ladder = _model(context=False), _model(detection_pyramid=True, context=False, scales=[0.5, 1.0])
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean)
+    fresh = load_matching(ladder, plain.state_dict())[1]
+    assert fresh
+    assert all("refine" in key for key in fresh)
+
+
 @pytest.mark.parametrize(("options", "changes"), [({"detection_pyramid": True}, False), ({}, True)])
 def test_with_a_pyramid_of_its_own_what_is_far_away_changes_no_box(options: dict, changes: bool) -> None:
     model = _model(**options)
