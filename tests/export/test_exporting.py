@@ -164,3 +164,21 @@ def test_slivers_of_boxes_are_compared_by_their_edges() -> None:
     assert box_agreement(found(sliver, body), found((0.0, 0.0, 150.0, 0.3), body)) == 0.5
     assert box_agreement(found(body), found((10.05, 9.95, 50.0, 40.0))) == 1.0
     assert box_agreement(found(body), found((13.0, 13.0, 50.0, 40.0))) == 0.0
+
+
+def test_which_cell_of_a_plateau_is_its_peak_and_which_box_a_full_list_drops_is_rounding() -> None:
+    def found(*boxes: tuple[float, float, float, float, float]) -> dict[str, np.ndarray]:
+        table = np.array(boxes).reshape(1, -1, 5)
+        return {"boxes": table[..., :4], "scores": table[..., 4], "labels": np.zeros(table.shape[:2], np.int64)}
+
+    peak, beside = (10.0, 10.0, 50.0, 40.0, 0.8), (16.0, 10.0, 56.0, 40.0, 0.8 + 1e-7)
+    other, last = (200.0, 10.0, 250.0, 90.0, 0.3), (300.0, 10.0, 350.0, 90.0, 0.2)
+    assert box_agreement(found(peak, other, last), found(peak, beside, other)) == 1.0
+    assert box_agreement(found(peak, other), found(beside, other)) == 0.5  # moved
+    moved = (*beside[:4], 0.81)
+    assert box_agreement(found(peak, other, last), found(peak, moved, other)) == 4 / 5
+    assert box_agreement(found(peak, other, last), found(peak, other)) == 4 / 5  # not full: a box was lost
+    assert box_agreement(found(peak, other), found((90.0, 10.0, 130.0, 40.0, 0.8), other)) == 0.5
+    padding = (0.0, 0.0, 0.0, 0.0, 0.0)
+    assert box_agreement(found(peak, other, last), found(peak, other, padding)) == 4 / 5
+    assert box_agreement(found(peak), found()) == 0.0
