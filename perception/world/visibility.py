@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception.geometry.camera import in_image, project
+from perception.geometry.camera import rays as camera_rays
 from perception.geometry.frames import apply, inverse
 from perception.types import Camera
 from perception.world.actors import Actor
-from perception.world.mesh import Mesh
+from perception.world.raycast import Caster
 from perception.world.scene import Scene
 
 LEVELS = (0.4, 0.6, 0.8)
@@ -33,29 +34,30 @@ class View:
 
 
 def visible_share(scene: Scene, actor: Actor, views: Sequence[View]) -> float:
-    """Share of the actor's surface facing the cameras that their pictures show together.
+    """Share of the actor's outline in the cameras that their pictures show together.
 
-    Every triangle votes with its projected area, the largest over the cameras that it faces and that look its way
-    (over all of them where none does); it is seen if in one picture a pixel around its centre belongs to the actor.
-    With one camera that is the share of the object's outline that is neither hidden nor outside the picture.
+    It is the share of the pixels which the actor by itself would fill that are the actor's, summed over the pictures,
+    times the share of its surface facing the cameras that lies in one. For the latter every triangle votes with its
+    projected area, the largest over the cameras that look its way (over all of them where none does).
     """
     if not views:
         return 0.0
     mesh = actor.mesh(views[-1].time_s)  # one pose of the gait: the cameras fire within a twentieth of a second
+    alone = Caster(mesh)
     area, ahead = np.zeros(len(mesh)), np.zeros(len(mesh))
-    shown = np.zeros(len(mesh), bool)
+    filled = shown = 0
     for view in views:
-        weight, inside, seen = _votes(scene, actor, mesh, view)
+        weight, inside, outline, own = _seen(scene, actor, alone, view)
         area = np.maximum(area, weight)
         ahead = np.maximum(ahead, np.where(inside, weight, 0.0))
-        shown |= seen & (weight > 0)
-    area = np.where(ahead > 0, ahead, area)
-    return min(float(area[shown].sum() / area.sum()), 1.0) if area.sum() > 0 else 0.0
+        filled, shown = filled + outline, shown + own
+    whole = np.where(ahead > 0, ahead, area).sum()
+    return float(ahead.sum() / whole * shown / filled) if whole > 0 and filled else 0.0
 
 
-def _votes(scene: Scene, actor: Actor, mesh: Mesh, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``(F,)`` solid angle of front faces, whether they lie in the image, and whether they are seen there."""
-    camera = view.camera
+def _seen(scene: Scene, actor: Actor, alone: Caster, view: View) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """``(F,)`` solid angle of front faces and whether they lie in the image; pixels of the outline, and those seen."""
+    camera, mesh = view.camera, alone.mesh
     camera_from_global = inverse(scene.global_from_ego(view.time_s) @ camera.ego_from_camera)
     camera_from_local = camera_from_global @ actor.global_from_local(scene.road, view.time_s)
     corners = apply(camera_from_local, mesh.vertices.astype(np.float64))[mesh.faces]  # (F, 3, 3)
@@ -65,15 +67,26 @@ def _votes(scene: Scene, actor: Actor, mesh: Mesh, view: View) -> tuple[np.ndarr
     area = np.maximum(-(normal * middle).sum(axis=1), 0.0) / distance2**1.5
     pixels, _ = project(camera, middle)
     inside = in_image(camera, pixels)
-    seen = np.zeros(len(middle), bool)
-    if inside.any():
-        height, width = camera.size
-        column, row = (pixels[inside].astype(np.int64)).T
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                y, x = np.clip(row + dy, 0, height - 1), np.clip(column + dx, 0, width - 1)
-                seen[inside] |= view.instance[y, x] == actor.instance
-    return area, inside, seen
+    if not inside.any():
+        return area, inside, 0, 0
+    around = project(camera, corners[inside].reshape(-1, 3))[0]
+    around = np.nan_to_num(around, posinf=1e6, neginf=-1e6).clip(0, camera.size[::-1])
+    left, top = np.floor(around.min(axis=0)).astype(int)
+    right, bottom = np.ceil(around.max(axis=0)).astype(int)
+    outline = _outline(alone, camera, camera_from_local, (left, top, right, bottom))
+    own = int((view.instance == actor.instance).sum())  # a rolling shutter may move it by a pixel or two
+    return area, inside, outline, min(own, outline)
+
+
+def _outline(alone: Caster, camera: Camera, camera_from_local: np.ndarray, window: tuple[int, ...]) -> int:
+    """How many pixels of a window ``(left, top, right, bottom)`` the actor fills with nothing before it."""
+    left, top, right, bottom = window
+    x, y = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
+    local_from_camera = inverse(camera_from_local)
+    rays = np.empty((x.size, 6), np.float32)
+    rays[:, :3] = local_from_camera[:3, 3]
+    rays[:, 3:] = camera_rays(camera, np.stack([x.ravel(), y.ravel()], axis=1)) @ local_from_camera[:3, :3].T
+    return int(np.isfinite(alone.cast(rays)["t_hit"].numpy()).sum())
 
 
 def level(share: float) -> int:
