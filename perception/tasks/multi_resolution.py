@@ -43,7 +43,6 @@ class MultiResolution(MultiTask):
         fixed_norms: train with the batch-norm statistics that ``init_from`` has, as inference does: for a last stage
             on whole pictures (``context`` 1), where few pictures a step would make noisy ones.
         scales: ascending shares of the pictures' resolution, as in the plans of the runtime.
-        rung_weights: how often the scales come, in proportion; by default all alike.
         distill: weight of the distillation; with 0 there is no teacher, and each step trains its rung alone.
         temperature: of both softmaxes in the distillation.
         fovea: weight of one more window of ``size`` that each step trains at the largest scale, as plans with a fovea
@@ -63,7 +62,6 @@ class MultiResolution(MultiTask):
         label_set: str,
         size: list[int],
         scales: list[float],
-        rung_weights: list[float] | None = None,
         distill: float = 1.0,
         temperature: float = 1.0,
         context: float = 0.5,
@@ -100,11 +98,6 @@ class MultiResolution(MultiTask):
         for name, sides in (("size", size), ("focus_size", focus_size)):
             if len(sides) != 2 or min(sides) < 32:
                 raise InputError(f"{name} {sides} must be [height, width] of at least 32 pixels each")
-        weights = [1.0] * len(scales) if rung_weights is None else rung_weights
-        if len(weights) != len(scales) or not all(0 <= weight < math.inf for weight in weights) or not any(weights):
-            raise InputError(
-                f"rung_weights {rung_weights} must be {len(scales)} numbers from 0, one for each of {scales}"
-            )
         if fixed_norms and init_from is None:
             raise InputError("fixed_norms keeps the statistics of trained norms; name the weights with init_from")
         super().__init__(
@@ -115,7 +108,7 @@ class MultiResolution(MultiTask):
         if not isinstance(self.model, MultiTaskModel):
             raise InputError(f"training over a ladder needs a multitask_* model, not {model}")
         self.size = (size[0], size[1])
-        self.scales, self.rung_weights = tuple(scales), torch.tensor(weights, dtype=torch.float32)
+        self.scales = tuple(scales)
         self.distill, self.temperature, self.context, self.fovea = distill, temperature, context, fovea
         self.focus, self.focus_size = focus, (focus_size[0], focus_size[1])
         self.fixed_norms = fixed_norms
@@ -153,7 +146,7 @@ class MultiResolution(MultiTask):
         picture = (batch.image.shape[-2], batch.image.shape[-1])
         whole = (0, 0, *picture)
         top_scale = self.scales[-1]
-        scale = self.scales[int(torch.multinomial(self.rung_weights, 1))]
+        scale = self.scales[int(torch.randint(len(self.scales), ()))]
         if self.focus and torch.rand(()) < self.focus:
             windows, shown = focus_windows(batch, self.focus_size, scale)
             if windows:
