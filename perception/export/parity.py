@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from perception.export.network import ExportNetwork
+from perception.metrics.recall import box_iou
 from perception.metrics.segmentation import SemanticIoU
 from perception.runtime.exported_engine import input_batch, resized
 from perception.runtime.exported_file import POINTS
@@ -123,12 +124,7 @@ _Boxes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def _same_place(mine: _Boxes, theirs: _Boxes, iou: float, near: np.ndarray | bool = False) -> np.ndarray:
     """``(N, M)``: which boxes are of one class and overlap, or are ``near``."""
-    low = np.maximum(mine[0][:, None, :2], theirs[0][None, :, :2])
-    high = np.minimum(mine[0][:, None, 2:], theirs[0][None, :, 2:])
-    overlap = (high - low).clip(0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes, _, _ in (mine, theirs)]
-    union = areas[0][:, None] + areas[1][None] - overlap
-    return (mine[1][:, None] == theirs[1][None]) & ((overlap >= iou * union) | near)
+    return (mine[1][:, None] == theirs[1][None]) & ((box_iou(mine[0], theirs[0]) >= iou) | near)
 
 
 def _boxes_from(decoded: Mapping[str, np.ndarray], picture: int, score: float) -> _Boxes:

@@ -236,8 +236,7 @@ class _Recorder:
         """Boxes of everything within range that the LiDAR or a camera sees, at the keyframe's instant."""
         global_from_ego = self.scene.global_from_ego(time_s)
         cloud = apply(global_from_ego @ EGO_FROM_LIDAR, scan.points[:, :3])
-        counts = [np.bincount(view.instance.ravel(), minlength=len(self.scene.actors) + 1) for view in views]
-        pixels = np.sum(counts, axis=0)
+        pixels = np.sum([view.pixels for view in views], axis=0)
         for actor in self.scene.present(time_s):
             box = self.scene.box(actor, time_s)
             if np.hypot(*(box.center[:2] - global_from_ego[:2, 3])) > ANNOTATION_RANGE_M:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class View:
     camera: Camera
     time_s: float
     instance: np.ndarray
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """``(65536,)`` pixels of each instance."""
+        return np.bincount(self.instance.ravel(), minlength=1 << 16)
 
 
 def visible_share(scene: Scene, actor: Actor, views: Sequence[View]) -> float:
@@ -74,7 +80,7 @@ def _seen(scene: Scene, actor: Actor, alone: Caster, view: View) -> tuple[np.nda
     left, top = np.floor(around.min(axis=0)).astype(int)
     right, bottom = np.ceil(around.max(axis=0)).astype(int)
     outline = _outline(alone, camera, camera_from_local, (left, top, right, bottom))
-    own = int((view.instance == actor.instance).sum())  # a rolling shutter may move it by a pixel or two
+    own = int(view.pixels[actor.instance])  # also those that a rolling shutter moved past the outline
     return area, inside, outline, min(own, outline)
 
 
