@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perception.errors import InputError
 from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, file_digest, seal
-from perception.runtime.openvino_engine import load_openvino
+from perception.runtime.openvino_engine import load_openvino, openvino_core
 
 
 def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to_fp16: bool = False) -> FileInfo:
@@ -28,7 +28,7 @@ def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to
     """
     ov = load_openvino()
     try:
-        network = ov.Core().read_model(str(onnx_path))
+        network = openvino_core().read_model(str(onnx_path))
     except RuntimeError as error:
         reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
         raise InputError(f"OpenVINO cannot convert {described.model}: {reason}") from error

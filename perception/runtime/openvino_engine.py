@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,8 @@ class OpenVinoEngine(ExportedEngine):
         check_device(device)
         described = open_exported(path)
         self._ov = load_openvino()
-        self._core = self._ov.Core()
         self._properties = properties(precision)
-        self._network = read_network(self._core, path)
+        self._network = read_network(path)
         super().__init__(path, described, score, raw)
         if precision != "auto":
             self.precision = precision
@@ -77,7 +77,7 @@ class OpenVinoEngine(ExportedEngine):
         try:
             network = self._network.clone()
             network.reshape(list(shape))
-            return compile_network(self._core, network, self._properties)
+            return compile_network(network, self._properties)
         except RuntimeError as error:
             raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
 
@@ -93,6 +93,20 @@ def load_openvino() -> Any:
     return require("openvino", "export")
 
 
+@cache
+def openvino_core() -> Any:
+    """The one ``Core`` of the process, which is never released.
+
+    A released one unmaps the stack that it had set for signal handlers (2026.4: with two of them, or from another
+    thread, without putting the old one back), and the next signal with a handler kills the process: the end of a child
+    after a ``DataLoader`` has worked, or Ctrl-C.
+
+    Raises:
+        MissingExtra: without openvino.
+    """
+    return load_openvino().Core()
+
+
 def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
     """A file that :func:`open_exported` has checked, and the same compiled for all sizes that it takes.
 
@@ -101,20 +115,20 @@ def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
         InputError: for a file that OpenVINO does not take, or another device than ``auto`` or ``cpu``.
     """
     check_device(device)
-    core = load_openvino().Core()
-    network = read_network(core, path)
+    network = read_network(path)
     try:
-        return network, compile_network(core, network, properties("auto"))
+        return network, compile_network(network, properties("auto"))
     except RuntimeError as error:
         raise InputError(f"OpenVINO cannot run {path}: {_last_line(error)}") from None
 
 
-def compile_network(core: Any, network: Any, options: dict[str, str]) -> Any:
+def compile_network(network: Any, options: dict[str, str]) -> Any:
     """The network for the CPU; without the merging of small layers where OpenVINO fails at that (2026.4: Mask2Former).
 
     Raises:
         RuntimeError: OpenVINO's, where it does not compile either way.
     """
+    core = openvino_core()
     try:
         return core.compile_model(network, "CPU", options)
     except RuntimeError as error:
@@ -137,13 +151,13 @@ def properties(precision: str) -> dict[str, str]:
     return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
 
 
-def read_network(core: Any, path: Path) -> Any:
+def read_network(path: Path) -> Any:
     """
     Raises:
         InputError: for a file that OpenVINO does not read.
     """
     try:
-        return core.read_model(str(path))
+        return openvino_core().read_model(str(path))
     except RuntimeError as error:
         raise InputError(f"OpenVINO cannot open {path}: {_last_line(error)}") from None
 
