@@ -35,6 +35,7 @@ def main(
     maps: str = "auto",
     motorcycles: float = USUAL_MIX.motorcycles,
     large_vehicles: float = USUAL_MIX.large_vehicles,
+    cyclists: float = USUAL_MIX.cyclists,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -66,6 +67,7 @@ def main(
             ``off``, or ``auto``: on where all scenes fit.
         motorcycles: their share of the vehicles that drive; more of them for a network that misses them.
         large_vehicles: share of buses and trucks, likewise; cars make up the rest.
+        cyclists: how many ride in bicycle lanes, in times of the usual number, up to some five times in effect.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
@@ -87,7 +89,7 @@ def main(
         sensor=sensor,
         rolling_shutter=rolling_shutter,
         maps=maps,
-        mix=TrafficMix(motorcycles, large_vehicles),
+        mix=TrafficMix(motorcycles, large_vehicles, cyclists),
         overwrite=overwrite,
     )
 

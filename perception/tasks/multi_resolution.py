@@ -20,7 +20,7 @@ from perception.types import Batch
 
 Window = tuple[int, int, int, int]
 PER_PICTURE = 4
-"""Windows about boxes that a step takes from each picture."""
+"""Windows about boxes that a step takes from each picture, one where they are twice as large each way."""
 
 
 class MultiResolution(MultiTask):
@@ -50,7 +50,8 @@ class MultiResolution(MultiTask):
             its way in a window: pyramid pooling then pools something else.
         focus: share of the steps that train small windows about boxes instead, :data:`PER_PICTURE` of each picture at
             one rung, see :func:`focus_windows`: a step costs less, and rare classes come more often.
-        focus_size: ``[height, width]`` of these windows in network pixels.
+        focus_size: ``[height, width]`` of these windows in network pixels; twice that each way about boxes that are
+            larger.
         options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
 
     Metrics are logged per rung, ``val/<scale>/semantic/miou``, and as their mean under the usual keys.
@@ -244,32 +245,50 @@ def random_window(
 def focus_windows(
     batch: Batch, size: tuple[int, int], scale: float
 ) -> tuple[list[tuple[int, Window]], tuple[int, int]]:
-    """Windows of ``size`` network pixels about boxes, :data:`PER_PICTURE` of each picture that has any.
+    """Windows of ``size`` network pixels about boxes that they hold, :data:`PER_PICTURE` of each picture that has any.
 
     Each is about a box of a class that is drawn from those in the picture, all alike, so that the one motorcycle
-    comes as often as the ten cars. The box's centre lies anywhere in the middle half of the window, or nearer to its
-    edge at the picture's.
+    comes as often as the ten cars. The box's centre lies anywhere in the middle half of the window that leaves the box
+    inside, or nearer to its edge at the picture's.
+
+    Boxes that such a window cannot hold at this scale come in windows of twice the size each way, one of each picture
+    that has any; a call draws one kind of window or the other. From windows that cut them a network would learn parts.
 
     Returns:
         Pairs of a picture's position in the batch and a window, and the size of the windows in network pixels.
     """
-    windows = []
     picture = (batch.image.shape[-2], batch.image.shape[-1])
     (height, rows), (width, columns) = (_extent(*sides, scale) for sides in zip(picture, size, strict=True))
-    for index in range(0 if batch.boxes is None else len(batch)):
-        assert batch.boxes is not None
-        assert batch.box_labels is not None
-        labels = batch.box_labels[index]
-        classes = labels[labels >= 0].unique()
-        for _ in range(PER_PICTURE if len(classes) else 0):
-            box = batch.boxes[index, _one_of((labels == _one_of(classes)).nonzero()[:, 0])]
-            start = []
-            for low, high, extent, whole in ((1, 3, height, picture[0]), (0, 2, width, picture[1])):
-                centre = float(box[low] + box[high]) / 2
-                begin = round(centre - extent * (0.25 + 0.5 * float(torch.rand(()))))
-                start.append(min(max(0, begin), whole - extent))
-            windows.append((index, (start[0], start[1], height, width)))
+    windows: list[tuple[int, Window]] = []
+    if batch.boxes is None or batch.box_labels is None or not (batch.box_labels >= 0).any():
+        return windows, (rows, columns)
+    labels = batch.box_labels
+    fits = ((batch.boxes[..., 2:] - batch.boxes[..., :2]) <= batch.boxes.new_tensor([width, height])).all(dim=-1)
+    first = _one_of((labels >= 0).any(dim=1).nonzero()[:, 0])
+    large = not fits[first, _box_of_a_class(labels[first])]
+    if large:
+        doubled = (2 * size[0], 2 * size[1])
+        (height, rows), (width, columns) = (_extent(*sides, scale) for sides in zip(picture, doubled, strict=True))
+    for index in range(len(batch)):
+        drawn_from = labels[index].masked_fill(fits[index] == large, -1)
+        for _ in range((1 if large else PER_PICTURE) if (drawn_from >= 0).any() else 0):
+            left, top, right, bottom = batch.boxes[index, _box_of_a_class(drawn_from)].tolist()
+            down = _start_about(top, bottom, height, picture[0])
+            across = _start_about(left, right, width, picture[1])
+            windows.append((index, (down, across, height, width)))
     return windows, (rows, columns)
+
+
+def _box_of_a_class(labels: Tensor) -> int:
+    """A box of a class that is drawn from those with a label, all alike."""
+    return _one_of((labels == _one_of(labels[labels >= 0].unique())).nonzero()[:, 0])
+
+
+def _start_about(low: float, high: float, extent: int, whole: int) -> int:
+    """Where a window of ``extent`` pixels begins that holds ``low`` to ``high``, their centre in its middle half."""
+    least = min(max(0.25, (high - low) / (2 * extent)), 0.5)
+    begin = round((low + high) / 2 - extent * (least + (1 - 2 * least) * float(torch.rand(()))))
+    return min(max(0, begin), whole - extent)
 
 
 def _extent(whole: int, wanted: int, scale: float) -> tuple[int, int]:

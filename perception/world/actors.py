@@ -174,23 +174,32 @@ class Actor:
         return "vehicle.moving" if speed > 0.2 else "vehicle.stopped"
 
 
+MOST_CYCLISTS = 100
+
+
 class TrafficMix(NamedTuple):
-    """Which motor vehicles drive; cars make up the rest. Parked ones and those of roadworks do not depend on it.
+    """Who drives. Cars make up the rest of the motor vehicles. What is parked or of roadworks does not depend on it.
 
     Args:
-        motorcycles: their share, with riders.
+        motorcycles: their share of the motor vehicles, with riders.
         large_vehicles: share of buses and trucks, which keep to the main road.
+        cyclists: how many ride in the bicycle lanes, in times of the usual number; as they keep 12 m at least, there
+            are never more than some five times as many.
     """
 
     motorcycles: float = 0.06
     large_vehicles: float = 0.14
+    cyclists: float = 1.0
 
     def check(self) -> None:
-        """Raise InputError for what are no shares."""
-        for name, share in self._asdict().items():
+        """Raise InputError for what are no shares, or no number of times."""
+        for name in ("motorcycles", "large_vehicles"):
+            share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(f"{name} {share:g} must be a share of the traffic, 0 to 1")
-        if sum(self) > 1:
+        if not 0 <= self.cyclists <= MOST_CYCLISTS:
+            raise InputError(f"cyclists {self.cyclists:g} must be 0 to {MOST_CYCLISTS}, in times of the usual number")
+        if self.motorcycles + self.large_vehicles > 1:
             raise InputError(f"motorcycles {self.motorcycles:g} and large_vehicles {self.large_vehicles:g} exceed 1")
 
 

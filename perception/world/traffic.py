@@ -226,7 +226,7 @@ class TrafficBuilder:
         rng, road, lanes = self.rng, self.road, []
         for side in (1, -1):
             section = road.section(side)
-            if section.bike_width <= 1.2:
+            if section.bike_width <= 1.2 or not self.cast.mix.cyclists:
                 continue
             direction = 1 if side == road.drive_side else -1
             d = road.offset(side, section.lanes_width + section.bike_width / 2)
@@ -238,7 +238,7 @@ class TrafficBuilder:
                 main.lane.join(driver)
                 main.drivers.append(driver)
                 meshes[id(driver)] = "vehicle.bicycle", "cyclist", self.cast.cyclist()
-                s += 12 + rng.exponential(30 + 120 * (1 - self.density))
+                s += 12 + rng.exponential((30 + 120 * (1 - self.density)) / self.cast.mix.cyclists)
             lanes.append(main)
         return lanes
 

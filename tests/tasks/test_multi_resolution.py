@@ -75,20 +75,43 @@ def test_windows_of_a_fovea_lie_mostly_about_the_middle_at_full_resolution() -> 
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.25, 0.5, 1.0]))
-def test_windows_about_boxes_hold_the_centre_of_one(seed: int, scale: float) -> None:
+def test_windows_about_boxes_hold_them(seed: int, scale: float) -> None:
     frames = batch()
     torch.manual_seed(seed)
     windows, shown = focus_windows(frames, (32, 64), scale)
-    assert [index for index, _ in windows] == [0] * PER_PICTURE + [1] * PER_PICTURE
+    large = scale == 1.0  # both boxes are 50 pixels high, which 32 do not hold
+    assert [index for index, _ in windows] == ([0, 1] if large else [0] * PER_PICTURE + [1] * PER_PICTURE)
+    rows, columns = (64, 128) if large else (32, 64)
     for index, (top, left, height, width) in windows:
-        assert (height, width) == (min(128, 32 / scale), min(192, 64 / scale))
+        assert (height, width) == (min(128, rows / scale), min(192, columns / scale))
         assert top >= 0 <= left
         assert top + height <= 128
         assert left + width <= 192
         x0, y0, x1, y1 = frames.boxes[index, 0].tolist()  # type: ignore[index]
-        assert top <= (y0 + y1) / 2 <= top + height
-        assert left <= (x0 + x1) / 2 <= left + width
-    assert shown == ((32, 64) if scale > 0.25 else (32, 48))  # the whole width of the picture
+        assert top - 1 <= y0 <= y1 <= top + height + 1
+        assert left - 1 <= x0 <= x1 <= left + width + 1
+    assert shown == ((rows, columns) if scale > 0.25 else (32, 48))  # the whole width of the picture
+
+
+def test_windows_about_boxes_are_small_or_large_as_the_boxes_are() -> None:
+    """Of 20 small cars and a large truck every second call is about the truck, the others are about cars alone."""
+    cars = torch.tensor([[10.0 + 8 * i, 100, 14 + 8 * i, 104] for i in range(20)])
+    frames = replace(
+        batch(),
+        boxes=torch.cat([cars, torch.tensor([[20.0, 10, 24, 60]])])[None].repeat(2, 1, 1),
+        box_labels=torch.tensor([0] * 20 + [6])[None].repeat(2, 1),
+    )
+    torch.manual_seed(0)
+    calls = [focus_windows(frames, (32, 32), 1.0) for _ in range(200)]
+    large = [windows for windows, shown in calls if shown == (64, 64)]
+    assert 80 < len(large) < 120
+    for windows in large:
+        assert [index for index, _ in windows] == [0, 1]
+        assert all(top <= 10 <= 60 <= top + 64 and left <= 20 <= left + 64 for _, (top, left, *_) in windows)
+    for windows, shown in calls:
+        if shown == (32, 32):
+            assert len(windows) == 2 * PER_PICTURE
+            assert all(top <= 102 <= top + 32 for _, (top, *_) in windows)
 
 
 def test_windows_about_boxes_show_rare_classes_as_often_as_others() -> None:

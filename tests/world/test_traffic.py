@@ -140,11 +140,32 @@ def test_the_mix_says_who_drives(mix: TrafficMix, expected: set[str]) -> None:
         assert driving.count("vehicle.car") < len(driving) / 2  # cars that turn or come from side streets
 
 
+def test_the_mix_says_how_many_cyclists_ride() -> None:
+    """Every scene but those without bicycle lanes has more of them."""
+    counts = []
+    for times in (0.0, 1.0, 6.0):
+        scenes = [build_scene(5, index, 1.0, mix=TrafficMix(cyclists=times)) for index in range(6)]
+        counts.append([sum(actor.kind == "cyclist" for actor in scene.actors) for scene in scenes])
+    none, usual, many = (np.array(one) for one in counts)
+    assert not none.any()
+    assert (usual > 0).sum() >= 2
+    assert (many[usual > 0] >= 1.5 * usual[usual > 0]).all()
+    assert not many[usual == 0].any()
+
+
 @pytest.mark.parametrize(
-    "mix", [TrafficMix(-0.1), TrafficMix(0.1, 1.2), TrafficMix(float("nan")), TrafficMix(0.6, 0.5)]
+    "mix",
+    [
+        TrafficMix(-0.1),
+        TrafficMix(0.1, 1.2),
+        TrafficMix(float("nan")),
+        TrafficMix(0.6, 0.5),
+        TrafficMix(cyclists=-1.0),
+        TrafficMix(cyclists=float("inf")),
+    ],
 )
 def test_shares_that_are_none_are_refused(mix: TrafficMix) -> None:
-    with pytest.raises(InputError, match=r"motorcycles|large_vehicles"):
+    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists"):
         build_scene(5, 0, 2.0, mix=mix)
 
 
