@@ -52,6 +52,9 @@ class MultiResolution(MultiTask):
             one rung, see :func:`focus_windows`: a step costs less, and rare classes come more often.
         focus_size: ``[height, width]`` of these windows in network pixels; twice that each way about boxes that are
             larger.
+        focus_zoom: the most that these windows are enlarged beyond their rung, evenly drawn on a logarithmic scale from
+            1 on: objects then come as large as nearer ones, of which pictures have few (large-scale jittering, Simple
+            Copy-Paste - arXiv 2012.07177).
         options: of :class:`MultiTask`; ``eval_size`` has no meaning here, evaluation runs at every rung.
 
     Metrics are logged per rung, ``val/<scale>/semantic/miou``, and as their mean under the usual keys.
@@ -69,6 +72,7 @@ class MultiResolution(MultiTask):
         fovea: float = 0.0,
         focus: float = 0.0,
         focus_size: list[int] = [128, 256],  # noqa: B006 - read only
+        focus_zoom: float = 1.0,
         fixed_norms: bool = False,
         heads: list[str] | None = None,
         model_options: dict[str, Any] | None = None,
@@ -94,6 +98,8 @@ class MultiResolution(MultiTask):
             raise InputError(f"fovea {fovea:g} must not be negative")
         if not 0 <= focus <= 1:
             raise InputError(f"focus {focus:g} is outside 0..1")
+        if not 1 <= focus_zoom <= 8:
+            raise InputError(f"focus_zoom {focus_zoom:g} is outside 1..8")
         if not 0 < context <= 1:
             raise InputError(f"context {context:g} must lie above 0 and up to 1")
         for name, sides in (("size", size), ("focus_size", focus_size)):
@@ -111,7 +117,7 @@ class MultiResolution(MultiTask):
         self.size = (size[0], size[1])
         self.scales = tuple(scales)
         self.distill, self.temperature, self.context, self.fovea = distill, temperature, context, fovea
-        self.focus, self.focus_size = focus, (focus_size[0], focus_size[1])
+        self.focus, self.focus_size, self.focus_zoom = focus, (focus_size[0], focus_size[1]), focus_zoom
         self.fixed_norms = fixed_norms
         self.rung_metrics = torch.nn.ModuleDict({_key(scale): MultiTaskMetrics(self.model) for scale in scales})
 
@@ -149,7 +155,8 @@ class MultiResolution(MultiTask):
         top_scale = self.scales[-1]
         scale = self.scales[int(torch.randint(len(self.scales), ()))]
         if self.focus and torch.rand(()) < self.focus:
-            windows, shown = focus_windows(batch, self.focus_size, scale)
+            zoom = self.focus_zoom ** float(torch.rand(()))
+            windows, shown = focus_windows(batch, self.focus_size, scale * zoom)
             if windows:
                 about = batch_windows(batch, windows, shown, halving=bool(torch.rand(()) < 0.5))
                 _, total = self._trained(scale, about)

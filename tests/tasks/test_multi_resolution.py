@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from perception.errors import InputError
 from perception.models.checkpoint import save
 from perception.models.switchable import SwitchableBatchNorm2d
-from perception.tasks import MultiResolution
+from perception.tasks import MultiResolution, multi_resolution
 from perception.tasks.multi_resolution import (
     PER_PICTURE,
+    Window,
     distillation,
     focus_windows,
     random_window,
     relative,
     rung_size,
 )
+from perception.transforms.window import batch_windows
 from perception.types import Batch
 
 SCALES = [0.25, 0.5, 1.0]
@@ -142,6 +144,32 @@ def test_pictures_without_boxes_train_as_ever(monkeypatch: pytest.MonkeyPatch) -
     assert "train/focus_loss" in logged
 
 
+def test_windows_about_boxes_are_enlarged_beyond_the_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of 128 x 192 at a scale of a half: windows of 32 x 64 show 64 x 128 pixels of them, or down to half."""
+    frames = replace(batch(), boxes=torch.tensor([[[90.0, 60, 94, 64]]]).repeat(2, 1, 1))
+    module = task(scales=[0.5], focus=1.0, focus_size=[32, 64], focus_zoom=2.0, distill=0.0)
+    zooms = []
+
+    def record(frames: Batch, windows: list[tuple[int, Window]], size: tuple[int, int], halving: bool) -> Batch:
+        assert size == (32, 64)
+        (height, width), *others = {window[2:] for _, window in windows}
+        assert not others
+        assert width == pytest.approx(2 * height, abs=1)
+        zooms.append(64 / height)
+        return batch_windows(frames, windows, size, halving)
+
+    monkeypatch.setattr(multi_resolution, "batch_windows", record)
+    monkeypatch.setattr(module, "log", lambda *a, **k: None)
+    monkeypatch.setattr(module, "_trained", lambda scale, about: ({}, torch.zeros(())))
+    torch.manual_seed(0)
+    for _ in range(200):
+        module.training_step(frames, 0)
+    zooms.sort()
+    assert 1 <= zooms[0] < 1.1
+    assert 1.9 < zooms[-1] <= 2
+    assert zooms[100] == pytest.approx(2**0.5, abs=0.12)  # evenly drawn on a logarithmic scale
+
+
 def test_a_teacher_that_agrees_costs_nothing_and_one_that_differs_does() -> None:
     coarse = torch.randn(1, 5, 8, 12)
     fine = coarse[..., 2:6, 3:9].repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
@@ -215,6 +243,7 @@ def test_every_rung_is_measured_and_their_mean_logged(monkeypatch: pytest.Monkey
         {"scales": [1.0, 0.5]},
         {"fovea": -1.0},
         {"focus": 1.5},
+        {"focus_zoom": 0.5},
         {"focus_size": [128]},
     ],
 )
