@@ -67,7 +67,7 @@ def main(
             ``off``, or ``auto``: on where all scenes fit.
         motorcycles: their share of the vehicles that drive; more of them for a network that misses them.
         large_vehicles: share of buses and trucks, likewise; cars make up the rest.
-        cyclists: how many ride in bicycle lanes, in times of the usual number, up to some five times in effect.
+        cyclists: how many ride in bicycle lanes, in times of the usual number; they keep 12 m at least.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)

@@ -183,8 +183,8 @@ class TrafficMix(NamedTuple):
     Args:
         motorcycles: their share of the motor vehicles, with riders.
         large_vehicles: share of buses and trucks, which keep to the main road.
-        cyclists: how many ride in the bicycle lanes, in times of the usual number; as they keep 12 m at least, there
-            are never more than some five times as many.
+        cyclists: how many ride in the bicycle lanes, in times of the usual number, 0 to 100; fewer than that where they
+            are dense, as they keep 12 m at least.
     """
 
     motorcycles: float = 0.06
