@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perception.errors import InputError
 from perception.runtime.exported_file import KEY, NO_DIGEST, FileInfo, file_digest, seal
-from perception.runtime.openvino_engine import load_openvino, openvino_core
+from perception.runtime.openvino_engine import last_line, load_openvino, openvino_core
 
 
 def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to_fp16: bool = False) -> FileInfo:
@@ -30,8 +30,7 @@ def export_openvino(onnx_path: Path, described: FileInfo, out: Path, compress_to
     try:
         network = openvino_core().read_model(str(onnx_path))
     except RuntimeError as error:
-        reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
-        raise InputError(f"OpenVINO cannot convert {described.model}: {reason}") from error
+        raise InputError(f"OpenVINO cannot convert {described.model}: {last_line(error)}") from error
     if network.has_rt_info(["framework", KEY]):
         network.set_rt_info("", ["framework", KEY])  # that of the ONNX file, which is not that of this one
     out.parent.mkdir(parents=True, exist_ok=True)

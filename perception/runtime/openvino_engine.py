@@ -79,7 +79,7 @@ class OpenVinoEngine(ExportedEngine):
             network.reshape(list(shape))
             return compile_network(network, self._properties)
         except RuntimeError as error:
-            raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {_last_line(error)}") from None
+            raise InputError(f"{self.path} does not run at {shape[2]}x{shape[3]}: {last_line(error)}") from None
 
 
 def load_openvino() -> Any:
@@ -119,7 +119,7 @@ def open_network(path: Path, device: str = "auto") -> tuple[Any, Any]:
     try:
         return network, compile_network(network, properties("auto"))
     except RuntimeError as error:
-        raise InputError(f"OpenVINO cannot run {path}: {_last_line(error)}") from None
+        raise InputError(f"OpenVINO cannot run {path}: {last_line(error)}") from None
 
 
 def compile_network(network: Any, options: dict[str, str]) -> Any:
@@ -159,9 +159,10 @@ def read_network(path: Path) -> Any:
     try:
         return openvino_core().read_model(str(path))
     except RuntimeError as error:
-        raise InputError(f"OpenVINO cannot open {path}: {_last_line(error)}") from None
+        raise InputError(f"OpenVINO cannot open {path}: {last_line(error)}") from None
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """What OpenVINO says in the end, after where in its source that was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

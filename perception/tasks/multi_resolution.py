@@ -273,12 +273,13 @@ def focus_windows(
     fits = ((batch.boxes[..., 2:] - batch.boxes[..., :2]) <= batch.boxes.new_tensor([width, height])).all(dim=-1)
     first = _one_of((labels >= 0).any(dim=1).nonzero()[:, 0])
     large = not fits[first, _box_of_a_class(labels[first])]
+    count = 1 if large else PER_PICTURE
     if large:
         doubled = (2 * size[0], 2 * size[1])
         (height, rows), (width, columns) = (_extent(*sides, scale) for sides in zip(picture, doubled, strict=True))
     for index in range(len(batch)):
         drawn_from = labels[index].masked_fill(fits[index] == large, -1)
-        for _ in range((1 if large else PER_PICTURE) if (drawn_from >= 0).any() else 0):
+        for _ in range(count if (drawn_from >= 0).any() else 0):
             left, top, right, bottom = batch.boxes[index, _box_of_a_class(drawn_from)].tolist()
             down = _start_about(top, bottom, height, picture[0])
             across = _start_about(left, right, width, picture[1])
