@@ -36,6 +36,7 @@ def main(
     motorcycles: float = USUAL_MIX.motorcycles,
     large_vehicles: float = USUAL_MIX.large_vehicles,
     cyclists: float = USUAL_MIX.cyclists,
+    parked_bicycles: float = USUAL_MIX.parked_bicycles,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -68,6 +69,7 @@ def main(
         motorcycles: their share of the vehicles that drive; more of them for a network that misses them.
         large_vehicles: share of buses and trucks, likewise; cars make up the rest.
         cyclists: how many ride in bicycle lanes, in times of the usual number; they keep 12 m at least.
+        parked_bicycles: how many stand on the pavements, likewise.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
@@ -89,7 +91,7 @@ def main(
         sensor=sensor,
         rolling_shutter=rolling_shutter,
         maps=maps,
-        mix=TrafficMix(motorcycles, large_vehicles, cyclists),
+        mix=TrafficMix(motorcycles, large_vehicles, cyclists, parked_bicycles),
         overwrite=overwrite,
     )
 

@@ -174,22 +174,27 @@ class Actor:
         return "vehicle.moving" if speed > 0.2 else "vehicle.stopped"
 
 
-MOST_CYCLISTS = 100
+MOST_TIMES = 100
+"""The usual number of something, times this at most."""
 
 
 class TrafficMix(NamedTuple):
-    """Who drives. Cars make up the rest of the motor vehicles. What is parked or of roadworks does not depend on it.
+    """Who drives, and which bicycles are parked. Cars make up the rest of the motor vehicles.
+
+    Other parked vehicles and what is of roadworks do not depend on it.
 
     Args:
         motorcycles: their share of the motor vehicles, with riders.
         large_vehicles: share of buses and trucks, which keep to the main road.
         cyclists: how many ride in the bicycle lanes, in times of the usual number, 0 to 100; fewer than that where they
             are dense, as they keep 12 m at least.
+        parked_bicycles: how many stand on the pavements, likewise; those beyond the usual number keep 2.5 m at least.
     """
 
     motorcycles: float = 0.06
     large_vehicles: float = 0.14
     cyclists: float = 1.0
+    parked_bicycles: float = 1.0
 
     def check(self) -> None:
         """Raise InputError for what are no shares, or no number of times."""
@@ -197,8 +202,10 @@ class TrafficMix(NamedTuple):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(f"{name} {share:g} must be a share of the traffic, 0 to 1")
-        if not 0 <= self.cyclists <= MOST_CYCLISTS:
-            raise InputError(f"cyclists {self.cyclists:g} must be 0 to {MOST_CYCLISTS}, in times of the usual number")
+        for name in ("cyclists", "parked_bicycles"):
+            times = getattr(self, name)
+            if not 0 <= times <= MOST_TIMES:
+                raise InputError(f"{name} {times:g} must be 0 to {MOST_TIMES}, in times of the usual number")
         if self.motorcycles + self.large_vehicles > 1:
             raise InputError(f"motorcycles {self.motorcycles:g} and large_vehicles {self.large_vehicles:g} exceed 1")
 

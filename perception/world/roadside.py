@@ -132,10 +132,15 @@ class Roadside:
         return "vehicle.car", self.cast.car()
 
     def _bicycles(self, side: int) -> None:
-        rng, road = self.rng, self.road
-        for _ in range(int(rng.integers(0, 4))):
+        """Bicycles on the pavement; those beyond the usual number keep clear of the others."""
+        rng, road, taken = self.rng, self.road, list[float]()
+        usual = int(rng.integers(0, 4))
+        for index in range(round(usual * self.cast.mix.parked_bicycles)):
             s = float(rng.uniform(10, road.length - 10))
+            if index >= usual and any(abs(s - other) < 2.5 for other in taken):
+                continue
             if road.clear_of_mouths(s, side, 4) and self._off_crossings(s, 4):
+                taken.append(s)
                 d = road.offset(side, road.section(side).kerb + 0.45)
                 pose = road.pose(s, d, rng.normal(0, 0.1), KERB_HEIGHT_M)
                 self._stand("vehicle.bicycle", bicycle_mesh(rng), pose)

@@ -153,6 +153,30 @@ def test_the_mix_says_how_many_cyclists_ride() -> None:
     assert not many[usual == 0].any()
 
 
+def test_the_mix_says_how_many_bicycles_are_parked() -> None:
+    """Those beyond the usual number keep clear of the others."""
+    scenes = {
+        times: [build_scene(5, index, 1.0, mix=TrafficMix(parked_bicycles=times)) for index in range(6)]
+        for times in (0.0, 1.0, 10.0)
+    }
+    parked = {
+        times: [
+            [actor for actor in scene.actors if actor.category == "vehicle.bicycle" and actor.kind == "parked"]
+            for scene in some
+        ]
+        for times, some in scenes.items()
+    }
+    none, usual, many = (np.array([len(one) for one in some]) for some in parked.values())
+    assert none.max() <= 1  # a delivery has one of its own
+    assert none.sum() < usual.sum() / 3
+    assert (many >= 2 * usual).all()
+    assert many.sum() > 5 * usual.sum()
+    for one in parked[10.0]:
+        places = np.stack([actor.pose[:2, 3] for actor in one if actor.pose is not None])
+        apart = np.linalg.norm(places[:, None] - places[None], axis=2) + 10 * np.eye(len(one))
+        assert (apart.min(axis=1) > 2.3).mean() > 0.8  # the usual ones may stand close
+
+
 @pytest.mark.parametrize(
     "mix",
     [
@@ -162,10 +186,12 @@ def test_the_mix_says_how_many_cyclists_ride() -> None:
         TrafficMix(0.6, 0.5),
         TrafficMix(cyclists=-1.0),
         TrafficMix(cyclists=float("inf")),
+        TrafficMix(parked_bicycles=-0.5),
+        TrafficMix(parked_bicycles=101.0),
     ],
 )
 def test_shares_that_are_none_are_refused(mix: TrafficMix) -> None:
-    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists"):
+    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists|parked_bicycles"):
         build_scene(5, 0, 2.0, mix=mix)
 
 
