@@ -151,19 +151,28 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_with_two_workers_it_goes_on(tmp_path: Path) -> None:
-    """Ctrl-C for all processes of the group, as from a terminal, once a scene is finished."""
-    write_dataset(tmp_path / "whole", workers=1, **{**OPTIONS, "scenes": 2})
+@pytest.mark.parametrize("how", ["ctrl_c", "parent_killed"])
+def test_stopped_with_two_workers_none_is_left_and_it_goes_on(how: str, tmp_path: Path) -> None:
+    """Ctrl-C for all processes of the group, as from a terminal, or a kill of the first alone, once a scene is done."""
+    options = {**OPTIONS, "scenes": 4}
+    write_dataset(tmp_path / "whole", workers=1, **options)
     command = [
-        sys.executable, "-m", "perception", "world", str(tmp_path / "data"), "--scenes", "2", "--keyframes", "1",
+        sys.executable, "-m", "perception", "world", str(tmp_path / "data"), "--scenes", "4", "--keyframes", "1",
         "--size", "32x48", "--seed", "5", "--sweep_hz", "0", "--workers", "2",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     scenes = tmp_path / ".data.partial" / "scenes"
     while process.poll() is None and not list(scenes.glob("*.json")):
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate()
+    if how == "ctrl_c":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.kill()
+    try:
+        process.communicate(timeout=60)  # returns when no process has its stderr any more
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if not (tmp_path / "data").exists():
         assert list(scenes.glob("*.json"))
         assert process.returncode != 0
