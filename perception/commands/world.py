@@ -37,6 +37,8 @@ def main(
     large_vehicles: float = USUAL_MIX.large_vehicles,
     cyclists: float = USUAL_MIX.cyclists,
     parked_bicycles: float = USUAL_MIX.parked_bicycles,
+    pedestrians: float = USUAL_MIX.pedestrians,
+    children: float = USUAL_MIX.children,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -70,6 +72,8 @@ def main(
         large_vehicles: share of buses and trucks, likewise; cars make up the rest.
         cyclists: how many ride in bicycle lanes, in times of the usual number; they keep 12 m at least.
         parked_bicycles: how many stand on the pavements, likewise.
+        pedestrians: how many walk, stand and wait to cross, likewise.
+        children: their share of the pedestrians.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
@@ -91,7 +95,7 @@ def main(
         sensor=sensor,
         rolling_shutter=rolling_shutter,
         maps=maps,
-        mix=TrafficMix(motorcycles, large_vehicles, cyclists, parked_bicycles),
+        mix=TrafficMix(motorcycles, large_vehicles, cyclists, parked_bicycles, pedestrians, children),
         overwrite=overwrite,
     )
 

@@ -36,10 +36,11 @@ def center_targets(boxes: Tensor, labels: Tensor, num_classes: int, size: tuple[
     """Gaussian heatmaps around box centres, and the boxes that the cells around a centre are to give.
 
     The Gaussian's standard deviation is a sixth of each box side, so that long boxes get long peaks, at least half a
-    cell. Boxes are learnt by all cells under the Gaussian and not by the centre alone; of several objects over a cell,
-    the smallest one's (both as in TTFNet, arXiv 1909.00700). A predicted peak is often a cell beside the true centre,
-    and that cell's box is what counts. Cells weigh as the Gaussian's square root: by the Gaussian itself, the
-    neighbours of a small object's centre would hardly count.
+    cell. Boxes are learnt by all cells under the Gaussian and not by the centre alone (as in TTFNet, arXiv 1909.00700):
+    a predicted peak is often a cell beside the true centre, and that cell's box is what counts. Of several objects over
+    a cell it is the one whose Gaussian by its area is the highest there: a small one's before a large one, but of two
+    people side by side the nearer one's, so that centres learn their own boxes. Cells weigh as the Gaussian's square
+    root: by the Gaussian itself, the neighbours of a small object's centre would hardly count.
 
     Args:
         boxes: ``(B, M, 4)`` xyxy in pixels.
@@ -70,9 +71,9 @@ def center_targets(boxes: Tensor, labels: Tensor, num_classes: int, size: tuple[
         for name in labels[image, index].unique().tolist():
             heatmap[image, name] = bumps[labels[image, index] == name].amax(dim=0)
         area = (boxes[image, index, 2:] - boxes[image, index, :2]).prod(dim=1)
-        over = torch.where(bumps >= MIN_BUMP, area[:, None, None], torch.inf)
-        smallest, chosen = over.min(dim=0)  # (h, w)
-        owned = smallest.isfinite()
+        claim = torch.where(bumps >= MIN_BUMP, bumps / area.clamp(min=1e-6)[:, None, None], 0.0)
+        highest, chosen = claim.max(dim=0)  # (h, w)
+        owned = highest > 0
         share = torch.where(owned, bumps.gather(0, chosen[None])[0].sqrt(), 0.0)
         sums = share.new_zeros(len(index)).index_add_(0, chosen.flatten(), share.flatten())
         weight[image] = torch.where(owned, share / sums[chosen], 0.0)

@@ -179,7 +179,7 @@ MOST_TIMES = 100
 
 
 class TrafficMix(NamedTuple):
-    """Who drives, and which bicycles are parked. Cars make up the rest of the motor vehicles.
+    """Who drives and walks, and which bicycles are parked. Cars make up the rest of the motor vehicles.
 
     Other parked vehicles and what is of roadworks do not depend on it.
 
@@ -189,20 +189,24 @@ class TrafficMix(NamedTuple):
         cyclists: how many ride in the bicycle lanes, in times of the usual number, 0 to 100; fewer than that where they
             are dense, as they keep 12 m at least.
         parked_bicycles: how many stand on the pavements, likewise; those beyond the usual number keep 2.5 m at least.
+        pedestrians: how many walk, stand and wait to cross, likewise; as many as find room.
+        children: their share of the pedestrians.
     """
 
     motorcycles: float = 0.06
     large_vehicles: float = 0.14
     cyclists: float = 1.0
     parked_bicycles: float = 1.0
+    pedestrians: float = 1.0
+    children: float = 0.1
 
     def check(self) -> None:
         """Raise InputError for what are no shares, or no number of times."""
-        for name in ("motorcycles", "large_vehicles"):
+        for name, whole in (("motorcycles", "traffic"), ("large_vehicles", "traffic"), ("children", "pedestrians")):
             share = getattr(self, name)
             if not 0 <= share <= 1:
-                raise InputError(f"{name} {share:g} must be a share of the traffic, 0 to 1")
-        for name in ("cyclists", "parked_bicycles"):
+                raise InputError(f"{name} {share:g} must be a share of the {whole}, 0 to 1")
+        for name in ("cyclists", "parked_bicycles", "pedestrians"):
             times = getattr(self, name)
             if not 0 <= times <= MOST_TIMES:
                 raise InputError(f"{name} {times:g} must be 0 to {MOST_TIMES}, in times of the usual number")
@@ -251,7 +255,7 @@ class Cast:
         """Category and poses of a person."""
         rng, people = self.rng, self._people[walking]
         if len(people) < self.WALKERS:
-            people.append(pedestrian_meshes(rng, walking))
+            people.append(pedestrian_meshes(rng, walking, self.mix.children))
             return people[-1]
         category, poses = people[int(rng.integers(self.WALKERS))]
         return category, poses.shared()
@@ -270,9 +274,9 @@ def length_of(mesh: Mesh) -> float:
     return float(high[0] - low[0])
 
 
-def pedestrian_meshes(rng: np.random.Generator, walking: bool) -> tuple[str, Poses]:
-    """Category and poses of a random person."""
-    child = rng.random() < 0.1
+def pedestrian_meshes(rng: np.random.Generator, walking: bool, children: float) -> tuple[str, Poses]:
+    """Category and poses of a random person, a child with probability ``children``."""
+    child = bool(rng.random() < children)
     look = Look.random(rng, child)
     category = "human.pedestrian.child" if child else "human.pedestrian.adult"
     if not walking:

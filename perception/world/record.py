@@ -64,7 +64,7 @@ class Recording:
         masks: whether drivable and lane masks are written: ``on``, ``off``, or ``auto``: with more than one camera.
         sensor: ``ideal`` or ``real``, see :mod:`perception.world.sensor`.
         rolling_shutter: ``on`` or ``off``.
-        mix: of the vehicles that drive, and of parked bicycles.
+        mix: of the road users, and of parked bicycles.
     """
 
     out: Path

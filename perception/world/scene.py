@@ -130,7 +130,7 @@ def build_scene(
             take in turn.
         speed: the ego's speed at a time in seconds, m/s; by default it drives as the traffic, the bends and the
             lights let it. With a profile its lane moves along with it and the lights are green.
-        mix: of the vehicles that drive, and of parked bicycles.
+        mix: of the road users, and of parked bicycles.
 
     Raises:
         InputError: for values out of range.

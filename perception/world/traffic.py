@@ -44,7 +44,7 @@ class TrafficBuilder:
         pace: ``(T,)`` m/s every step from :data:`LEAD_IN_S` before 0: what the ego and the traffic of its lane do
             instead of following one another. The lights are then green.
         theme: what goes on beside the road where the ego starts.
-        mix: of the vehicles that drive, and of parked bicycles.
+        mix: of the road users, and of parked bicycles.
     """
 
     def __init__(

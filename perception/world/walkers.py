@@ -68,16 +68,19 @@ class Walkers:
 
     def _pavement(self, side: int) -> None:
         """People walk in slots, each with one direction and pace, so that nobody walks through anybody."""
-        rng, section, road = self.rng, self.road.section(side), self.road
+        rng, section, road, times = self.rng, self.road.section(side), self.road, self.cast.mix.pedestrians
+        if not times:
+            return
         inner = section.walk_inner + (0.55 if section.verge_width > 0.3 else 1.05)
         outer = section.walk_outer - 0.35
         count = max(1, int((outer - inner) / SLOT_M) + 1)
-        spacing = 3 + (9 + 45 * (1 - self.density)) * count / 1.2
+        spacing = (3 + (9 + 45 * (1 - self.density)) * count / 1.2) / times
+        most = int(road.length / 3 * min(max(1.0, times), 1.5))  # each takes 2 m at least
         for slot in range(count):
             d = road.offset(side, inner + slot * SLOT_M)
             direction = 1 if (slot + side) % 2 else -1
             pace = float(rng.uniform(1.1, 1.5))
-            places = list(np.cumsum(2.0 + rng.exponential(spacing, int(road.length / 3))))
+            places = list(np.cumsum(2.0 + rng.exponential(spacing, most)))
             places = [float(s) for s in places if s < road.length - 4]
             self._slot(side, d, direction, pace, places)
         for s in np.cumsum(rng.exponential(spacing * 3, int(road.length / 6)) + 4):
@@ -154,7 +157,10 @@ class Walkers:
         """Places for those who want to cross at ``s``: their s, how far back they wait, and from which side."""
         rng, group = self.rng, []
         for from_left in (True, False):
-            for k in range(int(rng.integers(0, 2 + int(3 * self.density)))):
+            section = self.road.section(1 if from_left else -1)
+            rows = 1 + int((section.walk_outer - section.kerb - 1.2) / 0.75)
+            count = round(int(rng.integers(0, 2 + int(3 * self.density))) * self.cast.mix.pedestrians)
+            for k in range(min(count, 4 * rows)):
                 group.append((s + 1.2 - 0.8 * (k % 4) + float(rng.uniform(-0.05, 0.05)), 0.75 * (k // 4), from_left))
         return group
 

@@ -71,7 +71,7 @@ def write_dataset(
         maps: ``on``: the scenes lie side by side on the canvases of nuScenes' four locations, with one mask and one
             map expansion file per location; ``off``: each scene has a place and a mask of its own; ``auto``: ``on``
             where all scenes fit.
-        mix: of the vehicles that drive.
+        mix: of the road users, and of parked bicycles.
         overwrite: replace a data set that an earlier call wrote, and drop what an interrupted one left behind.
 
     Returns:

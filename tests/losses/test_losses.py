@@ -132,6 +132,18 @@ def test_cells_beside_a_centre_learn_its_box() -> None:
     assert touched.equal(owner >= 0)
 
 
+def test_each_of_two_people_side_by_side_owns_the_cell_of_its_centre() -> None:
+    """Even where the other's Gaussian reaches it and the other is smaller, hidden in part or a child."""
+    adult, hidden, child = [80.0, 40, 94, 88], [86.0, 42, 97, 86], [78.0, 54, 88, 86]
+    boxes, labels = torch.tensor([[adult, hidden, child]]), torch.tensor([[0, 0, 0]])
+    heatmap, owner, weight = center_targets(boxes, labels, 1, (32, 48), 4)
+    for index, (left, top, right, bottom) in enumerate((adult, hidden, child)):
+        row, column = int((top + bottom) / 8), int((left + right) / 8)
+        assert heatmap[0, 0, row, column] == 1
+        assert owner[0, row, column] == index
+        assert float(weight[owner == index].sum()) == pytest.approx(1.0)
+
+
 def test_focal_loss_equals_its_formula() -> None:
     logits = torch.tensor([[[[0.3, -1.2, 2.0]]]])
     target = torch.tensor([[[[1.0, 0.5, 0.0]]]])

@@ -10,12 +10,15 @@ from perception.taxonomy import NUSCENES_DETECTION, NUSCENES_TO_DETECTION
 from perception.world import build_scene, scan_lidar
 from perception.world.actors import Actor, TrafficMix
 from perception.world.lidar import EGO_FROM_LIDAR
+from perception.world.motion import Track
 from perception.world.scene import Scene
 from perception.world.tables import MINI_SCENES, MINI_VAL
 from perception.world.traffic import EGO_CENTER_M, EGO_LENGTH_M
+from perception.world.walkers import CrossingTrack
 
 PLACES = ((0, 0), (3, 1), (8, 2), (21, 7))
 DURATION_S = 6.0
+PEOPLE = {"human.pedestrian.adult", "human.pedestrian.child"}
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
@@ -177,6 +180,36 @@ def test_the_mix_says_how_many_bicycles_are_parked() -> None:
         assert (apart.min(axis=1) > 2.3).mean() > 0.8  # the usual ones may stand close
 
 
+def test_the_mix_says_how_many_people_walk() -> None:
+    """On the pavements and at crossings, none of them in a wall; workers at roadworks do not depend on it."""
+    counts = []
+    for times in (0.0, 1.0, 3.0, 100.0):
+        scenes = [build_scene(5, index, 1.0, mix=TrafficMix(pedestrians=times)) for index in range(4)]
+        people = [[actor for actor in scene.actors if actor.category in PEOPLE] for scene in scenes]
+        counts.append([len(some) for some in people])
+        for scene, some in zip(scenes, people, strict=True):
+            for actor in some:
+                assert isinstance(actor.track, Track)
+                d = actor.track.d if not isinstance(actor.track, CrossingTrack) else actor.track.walk[1]
+                assert abs(d) - scene.road.median < scene.road.section(1 if d > 0 else -1).walk_outer
+    none, usual, many, most = (np.array(one) for one in counts)
+    assert not none.any()
+    assert (many > 1.5 * usual).all()
+    assert (most > 2 * many).all()
+
+
+def test_the_mix_says_how_many_of_them_are_children() -> None:
+    shares = []
+    for children in (0.0, 0.1, 0.5, 1.0):
+        mix = TrafficMix(pedestrians=2.0, children=children)
+        categories = [actor.category for index in range(4) for actor in build_scene(5, index, 1.0, mix=mix).actors]
+        young, adults = (categories.count(f"human.pedestrian.{age}") for age in ("child", "adult"))
+        shares.append(young / (young + adults))
+    assert shares[0] == 0
+    assert shares[3] == 1
+    assert 0 < shares[1] < 0.3 < shares[2] < 0.7
+
+
 @pytest.mark.parametrize(
     "mix",
     [
@@ -188,10 +221,13 @@ def test_the_mix_says_how_many_bicycles_are_parked() -> None:
         TrafficMix(cyclists=float("inf")),
         TrafficMix(parked_bicycles=-0.5),
         TrafficMix(parked_bicycles=101.0),
+        TrafficMix(pedestrians=-1.0),
+        TrafficMix(children=1.5),
+        TrafficMix(children=float("nan")),
     ],
 )
 def test_shares_that_are_none_are_refused(mix: TrafficMix) -> None:
-    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists|parked_bicycles"):
+    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists|parked_bicycles|pedestrians|children"):
         build_scene(5, 0, 2.0, mix=mix)
 
 
