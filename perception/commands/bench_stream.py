@@ -55,6 +55,7 @@ def main(
     version: str = "v1.0-mini",
     scales: str | None = None,
     fovea: bool = True,
+    fovea_zoom: float = 1.0,
     min_height_px: float | None = None,
     recall_floor: float = 0.95,
     score: float = 0.3,
@@ -101,6 +102,7 @@ def main(
         scales: the ladder of resolutions, as shares of the camera's own, where no table says; default those that the
             model was trained for, else 0.25,0.32,0.4,0.5,0.7,1.
         fovea: also run plans with a full-resolution window, where no table says.
+        fovea_zoom: enlarge that window by this for the network, likewise.
         min_height_px: network pixels from which a hazard counts as seen; default measured on the hazards in the way
             on the drives of choose_on, else 20.
         recall_floor: recall that the measured height keeps.
@@ -161,7 +163,7 @@ def main(
         note_mismatch(table, runner, native)
     else:
         rungs = trained_scales(runner.info) if scales is None else parse_scales(scales)
-        plans = build_plans(native, rungs, fovea, drives[0].camera, stopping)
+        plans = build_plans(native, rungs, fovea, drives[0].camera, stopping, fovea_zoom)
     times = replayed_latencies(runner, plans, drives[0], table, latency_ms, timing_frames)
     evaluation = Evaluation(runner.labels, plans, times, settle_s, seed, score, min_iou, aside_m)
 

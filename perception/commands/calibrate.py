@@ -33,6 +33,7 @@ def main(
     native: str | None = None,
     scales: str | None = None,
     fovea: bool = True,
+    fovea_zoom: float = 1.0,
     focal_px: float | None = None,
     min_height_px: float = 20.0,
     source: str | None = None,
@@ -59,6 +60,8 @@ def main(
         scales: the ladder of resolutions, as shares of it; default those that the model was trained for, where it
             was trained for a ladder, else 0.25,0.32,0.4,0.5,0.7,1.
         fovea: also measure plans with a full-resolution window around the vanishing point.
+        fovea_zoom: enlarge that window by this for the network, 1 to 4. It adds no detail and takes longer, but people
+            who stand close together in the distance fall into cells of their own.
         focal_px: focal length in pixels, where the source has no calibration; default 1266 of 1600 pixels of width.
         min_height_px: height in network pixels at which the model still sees a hazard.
         source: take pictures and calibration from here instead of made-up ones; see `perception drive`. They are
@@ -95,7 +98,7 @@ def main(
     size, lens, pictures = _camera(source, camera, fps, native, focal_px)
     wanted = None if scales is None else parse_scales(scales)
     # Refuses what does not fit before the model is loaded, which may bring a ladder of its own.
-    plans = build_plans(size, wanted or (1.0,), fovea, lens, stopping)
+    plans = build_plans(size, wanted or (1.0,), fovea, lens, stopping, fovea_zoom)
     with console.status(f"loading {model}"):
         if engine == AUTO:
             largest = max((plan for plan in plans if plan.fovea is None), key=lambda plan: plan.pixels)
@@ -103,7 +106,7 @@ def main(
         else:
             runner = load_engine(model, device, precision, compile=compile, engine=engine)
     if wanted is None:
-        plans = build_plans(size, trained_scales(runner.info), fovea, lens, stopping)
+        plans = build_plans(size, trained_scales(runner.info), fovea, lens, stopping, fovea_zoom)
     conditions = (*QUIET, *BUSY) if corunner else QUIET
     with progress_bar() as bar:
         task = bar.add_task("calibrating", total=None)

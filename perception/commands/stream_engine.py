@@ -57,7 +57,7 @@ def plan_gmacs(engine: Engine) -> Callable[[Plan], float] | None:
     network: Any = copy.deepcopy(engine.network).to("meta")
 
     def gmacs(plan: Plan) -> float:
-        sizes = [plan.size] if plan.fovea is None else [plan.size, (plan.fovea.window.height, plan.fovea.window.width)]
+        sizes = [plan.size] if plan.fovea is None else [plan.size, plan.fovea.size]
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             for size in sizes:
                 network(torch.empty(1, 3, *size, device="meta"))

@@ -79,7 +79,11 @@ class Predictor:
         return self._packed[key].unpack()
 
     def _file(self, name: str, plan: Plan) -> Path | None:
-        return None if self._folder is None else inside(self._folder, f"{plan.name}/{name}.npz")
+        if self._folder is None:
+            return None
+        window = None if plan.fovea is None else plan.fovea.window
+        at = "" if window is None else f"_from_{window.top}_{window.left}"  # the name says how large it is alone
+        return inside(self._folder, f"{plan.name}{at}/{name}.npz")
 
     def _load(self, name: str, plan: Plan) -> _Packed | None:
         path = self._file(name, plan)

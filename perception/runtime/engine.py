@@ -221,7 +221,7 @@ class TorchEngine:
             at = plan.fovea.window
             window = whole[..., at.top : at.top + at.height, at.left : at.left + at.width]
             self._select_scale(1.0)
-            results.append(self._infer(self._resize(window, (at.height, at.width))))
+            results.append(self._infer(self._resize(window, plan.fovea.size)))
         return results
 
     def _resize(self, picture: Tensor, size: tuple[int, int]) -> Tensor:

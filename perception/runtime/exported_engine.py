@@ -49,7 +49,8 @@ class PictureEngine(ABC):
         whole = self.predict(resized(image, plan.size), share)
         if plan.fovea is None:
             return whole
-        return fuse(plan, whole, self.predict(crop(image, plan.fovea.window), 1.0))
+        window = resized(crop(image, plan.fovea.window), plan.fovea.size)
+        return fuse(plan, whole, self.predict(window, 1.0))
 
 
 class ExportedEngine(PictureEngine):

@@ -1,4 +1,4 @@
-"""Joining what a low-resolution view of everything and a full-resolution window say."""
+"""Joining what a low-resolution view of everything and a window at full resolution, or enlarged, say."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fuse(plan: Plan, whole: Prediction, window: Prediction, overlap: float = 0.5
 
     Args:
         whole: at ``plan.size``.
-        window: at the size of the plan's window.
+        window: at the size of the plan's fovea, which may be enlarged.
         overlap: boxes of one class that share more than this are the same object.
     """
     assert plan.fovea is not None
@@ -44,13 +44,18 @@ def fuse(plan: Plan, whole: Prediction, window: Prediction, overlap: float = 0.5
 
 
 def stitch(low: np.ndarray, high: np.ndarray, fovea: Fovea) -> np.ndarray:
-    """``(h, w)`` enlarged to the picture's size (nearest) with the window's ``(height, width)`` laid over it."""
-    height, width = fovea.native
-    rows = (np.arange(height) * 2 + 1) * low.shape[0] // (2 * height)
-    columns = (np.arange(width) * 2 + 1) * low.shape[1] // (2 * width)
-    full = low.take(columns, axis=1).take(rows, axis=0)
-    crop(full, fovea.window)[...] = high
+    """``(h, w)`` enlarged to the picture's size with the fovea's ``(height, width)`` laid over it; both nearest."""
+    full = _nearest(low, fovea.native)
+    crop(full, fovea.window)[...] = _nearest(high, (fovea.window.height, fovea.window.width))
     return full
+
+
+def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``(h, w)`` resampled to ``size``."""
+    if mask.shape == size:
+        return mask
+    rows, columns = ((np.arange(to) * 2 + 1) * of // (2 * to) for to, of in zip(size, mask.shape, strict=True))
+    return mask.take(columns, axis=1).take(rows, axis=0)
 
 
 def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -> Boxes:
@@ -60,13 +65,15 @@ def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -
     :data:`AS_SURE` times as sure: then that of the whole picture. Either gets the higher of both scores.
 
     Args:
-        whole: in pixels of ``plan.size``; window: in pixels of the window. Both with scores.
+        whole: in pixels of ``plan.size``; window: in pixels of the fovea's size. Both with scores.
     """
     assert plan.fovea is not None
     area, (height, width) = plan.fovea.window, plan.fovea.native
     scale = np.array([width / plan.size[1], height / plan.size[0]] * 2, np.float32)
+    shown = plan.fovea.size
+    smaller = np.array([area.width / shown[1], area.height / shown[0]] * 2, np.float32)
     outer = _moved(whole, whole.xyxy * scale)
-    inner = _moved(window, window.xyxy + np.array([area.left, area.top] * 2, np.float32))
+    inner = _moved(window, window.xyxy * smaller + np.array([area.left, area.top] * 2, np.float32))
     sides = [  # of the window, where the picture goes on beyond them
         (0, area.left, area.left > 0), (1, area.top, area.top > 0),
         (2, area.left + area.width, area.left + area.width < width),

@@ -216,7 +216,7 @@ def _shown(value: Any) -> str:
 def _entry_record(entry: PlanLatency) -> dict[str, Any]:
     plan, fovea = entry.plan, None
     if plan.fovea is not None:
-        fovea = {"window": asdict(plan.fovea.window), "native": list(plan.fovea.native)}
+        fovea = asdict(plan.fovea) | {"native": list(plan.fovea.native)}
     conditions = {name: asdict(condition) for name, condition in entry.conditions.items()}
     return {"name": plan.name, "size": list(plan.size), "fovea": fovea, "conditions": conditions}
 
@@ -242,7 +242,8 @@ def _entry(record: Any) -> PlanLatency:
     if fovea is not None:
         window = _get(fovea, "window", dict)
         sides = (_get(window, side, int) for side in ("top", "left", "height", "width"))
-        plan = replace(plan, fovea=Fovea(Window(*sides), _size(fovea, "native")))
+        zoom = _get(fovea, "zoom", float, optional=True)
+        plan = replace(plan, fovea=Fovea(Window(*sides), _size(fovea, "native"), 1.0 if zoom is None else zoom))
     conditions = _get(record, "conditions", dict)
     return PlanLatency(plan, {name: _condition(found, f"{plan.name}, {name}") for name, found in conditions.items()})
 

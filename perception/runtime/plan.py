@@ -10,6 +10,7 @@ from perception.errors import InputError
 
 MIN_SIDE_PX = 32
 """Below this a network's last feature map would be empty or a single cell."""
+MAX_ZOOM = 4.0
 SCALES = (0.25, 0.32, 0.4, 0.5, 0.7, 1.0)
 """The default ladder, as shares of the camera's own resolution."""
 
@@ -47,15 +48,23 @@ class Window:
 
 @dataclass(frozen=True)
 class Fovea:
-    """The part of a picture that is seen at full resolution.
+    """The part of a picture that is seen at full resolution or enlarged.
 
     Args:
         window: where, in pixels of a picture of size ``native``; it lies inside.
         native: ``(height, width)`` of the pictures that it is cut from.
+        zoom: the network sees it enlarged by this, 1 to :data:`MAX_ZOOM`. That adds no detail, but the network's
+            maps have more cells for it.
     """
 
     window: Window
     native: tuple[int, int]
+    zoom: float = 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of what the network sees of it."""
+        return round(self.zoom * self.window.height), round(self.zoom * self.window.width)
 
     def __post_init__(self) -> None:
         window, (height, width) = self.window, self.native
@@ -66,6 +75,13 @@ class Fovea:
                 f"fovea {window} must lie inside the picture of {height}x{width} pixels and measure at least "
                 f"{MIN_SIDE_PX} pixels a side"
             )
+        check_zoom(self.zoom)
+
+
+def check_zoom(zoom: float) -> None:
+    """Raise InputError for what no window can be enlarged by."""
+    if not 1 <= zoom <= MAX_ZOOM:
+        raise InputError(f"fovea_zoom {zoom:g} is outside 1..{MAX_ZOOM:g}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,7 @@ class Plan:
     Args:
         name: short name, as shown in reports.
         size: ``(height, width)`` to which the whole picture is resized for the network.
-        fovea: a window that is run besides, at full resolution; masks are stitched and boxes merged.
+        fovea: a window that is run besides, at full resolution or enlarged; masks are stitched and boxes merged.
     """
 
     name: str
@@ -90,8 +106,8 @@ class Plan:
     @property
     def pixels(self) -> int:
         """How many pixels the network reads."""
-        window = 0 if self.fovea is None else self.fovea.window.height * self.fovea.window.width
-        return self.size[0] * self.size[1] + window
+        window = (0, 0) if self.fovea is None else self.fovea.size
+        return self.size[0] * self.size[1] + window[0] * window[1]
 
 
 def uniform_plan(size: tuple[int, int]) -> Plan:
@@ -108,7 +124,8 @@ def uniform_plan(size: tuple[int, int]) -> Plan:
 def fovea_plan(size: tuple[int, int], fovea: Fovea) -> Plan:
     """A low-resolution view of everything with a full-resolution window."""
     window = fovea.window
-    return Plan(f"{size[0]}x{size[1]}+{window.height}x{window.width}", size, fovea)
+    zoom = "" if fovea.zoom == 1 else f"@{fovea.zoom:g}"
+    return Plan(f"{size[0]}x{size[1]}+{window.height}x{window.width}{zoom}", size, fovea)
 
 
 def ladder(native: tuple[int, int], scales: Sequence[float] = SCALES, multiple: int = 4) -> tuple[Plan, ...]:

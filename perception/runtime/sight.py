@@ -11,7 +11,7 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry.camera import project
 from perception.geometry.frames import apply, inverse
-from perception.runtime.plan import SCALES, Fovea, Plan, Window, fovea_plan, ladder
+from perception.runtime.plan import SCALES, Fovea, Plan, Window, check_zoom, fovea_plan, ladder
 from perception.runtime.stopping import StoppingModel
 from perception.types import Camera
 
@@ -89,7 +89,9 @@ def _corridor(camera: Camera, range_m: float, stopping: StoppingModel) -> np.nda
     return project(camera, apply(inverse(camera.ego_from_camera), corners))[0]
 
 
-def make_fovea(camera: Camera, size: tuple[int, int], stopping: StoppingModel, multiple: int = 32) -> Fovea:
+def make_fovea(
+    camera: Camera, size: tuple[int, int], stopping: StoppingModel, multiple: int = 32, zoom: float = 1.0
+) -> Fovea:
     """The smallest window that continues where the whole picture, resized to ``size``, stops seeing far enough.
 
     It holds the corridor's cross-section from that range to the vanishing point. Sides are multiples of
@@ -109,14 +111,14 @@ def make_fovea(camera: Camera, size: tuple[int, int], stopping: StoppingModel, m
         start = round((low[axis] + high[axis] - length) / 2)
         sides.append((min(max(start, 0), limit - length), length))
     (top, height), (left, width) = sides
-    return Fovea(Window(top, left, height, width), camera.size)
+    return Fovea(Window(top, left, height, width), camera.size, zoom)
 
 
 def seen_range_m(plan: Plan, camera: Camera, stopping: StoppingModel) -> float:
     """Distance from the camera up to which the lowest hazard fills ``min_height_px`` of the network's input.
 
     A fovea counts where it takes over without a gap: its window must hold the corridor from the range at
-    which the resized picture stops.
+    which the resized picture stops. Enlarging it shows no more detail, so the camera's own pixels count there.
 
     Args:
         camera: of the pictures that the loop receives.
@@ -153,6 +155,7 @@ def build_plans(
     fovea: bool = True,
     camera: Camera | None = None,
     stopping: StoppingModel | None = None,
+    fovea_zoom: float = 1.0,
 ) -> tuple[Plan, ...]:
     """The plans to prepare for a camera: a ladder of sizes and, of the plans with a fovea, the cheapest ones.
 
@@ -165,17 +168,20 @@ def build_plans(
         native: ``(height, width)`` of the camera's pictures.
         scales: shares of it.
         camera: its calibration; a level camera that looks ahead by default.
+        fovea_zoom: of the windows, see :class:`perception.runtime.plan.Fovea`.
 
     Raises:
-        InputError: for bad scales, a camera of another size, or one that does not look ahead.
+        InputError: for bad scales or a bad zoom, a camera of another size, or one that does not look ahead.
     """
     uniform = ladder(native, scales)
     if not fovea:
         return uniform
+    check_zoom(fovea_zoom)
     camera = camera or assumed_camera(native)
     if camera.size != native:
         raise InputError(f"the camera's size {camera.size} is not that of the pictures, {native}")
     stopping = stopping or StoppingModel()
     sizes = [plan.size for plan in uniform if plan.size != native]
-    pairs = sorted((fovea_plan(size, make_fovea(camera, size, stopping)) for size in sizes), key=lambda p: p.pixels)
+    foveas = (make_fovea(camera, size, stopping, zoom=fovea_zoom) for size in sizes)
+    pairs = sorted(map(fovea_plan, sizes, foveas), key=lambda plan: plan.pixels)
     return (*uniform, *pairs[:FOVEA_PLANS])

@@ -30,7 +30,7 @@ from perception.errors import InputError
 from perception.metrics.segmentation import SemanticIoU
 from perception.metrics.streaming import mean_iou
 from perception.runtime.loop import Publication, Status
-from perception.runtime.plan import ladder
+from perception.runtime.plan import Fovea, Window, fovea_plan, ladder
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.resolution import FixedPolicy
 from perception.runtime.traces import Trace, make_trace
@@ -148,6 +148,20 @@ def test_each_pair_runs_once_and_kept_predictions_are_the_same(tmp_path) -> None
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(InputError, match="is damaged"):
         score_schedules(drive, schedules, Predictor(engine, tmp_path / "kept"), ROAD_SCENE)
+
+
+def test_kept_predictions_belong_to_the_place_of_a_window(tmp_path) -> None:
+    """Plans whose windows have one size have one name."""
+    road = Road(frames=12)
+    drive, engine = make_drive(road), Knowing(road)
+    predict = Predictor(engine, tmp_path / "kept")
+    plans = [fovea_plan(SMALL.size, Fovea(Window(top, 0, 32, 32), SIZE)) for top in (0, 1)]
+    assert plans[0].name == plans[1].name
+    for plan in (*plans, SMALL):
+        predict(drive, 3, plan)
+    again = Predictor(engine, tmp_path / "kept")
+    again(drive, 3, plans[1])
+    assert (predict.ran, again.ran) == (3, 0)
 
 
 def test_kept_predictions_belong_to_a_model_a_data_set_and_a_version(tmp_path, monkeypatch) -> None:

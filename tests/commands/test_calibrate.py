@@ -52,6 +52,15 @@ def test_it_writes_a_table_that_the_same_engine_may_use(tmp_path: Path, capsys: 
     assert [condition.samples for condition in LatencyTable.load(out).entries[0].conditions.values()] == [3, 3]
 
 
+def test_foveas_may_be_enlarged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert calibrate(tmp_path / "table.json", "--fovea_zoom", "2", "--frames", "3") == 0
+    assert LatencyTable.load(tmp_path / "table.json").plans == build_plans((96, 160), (0.5, 1.0), fovea_zoom=2.0)
+    assert "@2" in capsys.readouterr().out
+    assert calibrate(tmp_path / "other.json", "--fovea_zoom", "5") == 2
+    assert "fovea_zoom 5 is outside 1..4" in capsys.readouterr().err
+    assert not (tmp_path / "other.json").exists()
+
+
 def test_the_ladder_is_the_one_that_the_network_was_trained_for(tmp_path: Path) -> None:
     model = save(create_model(MODEL, scales=[0.5, 0.8]), tmp_path / "model")
     arguments = ["--native", "96x160", "--miss_rate", "0.5", "--fps", "200", "--device", "cpu", "--fovea", "false"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,20 @@ def test_a_fovea_sees_detail_that_the_whole_picture_loses() -> None:
     assert prediction.boxes is not None
     # The same answer twice, scaled by 3 and shifted by the window's corner.
     assert sorted(map(tuple, prediction.boxes.xyxy.tolist())) == [(0, 3, 6, 9), (50, 31, 52, 33)]
+
+
+def test_an_enlarged_fovea_is_shown_to_the_network_at_its_size() -> None:
+    image = np.zeros((120, 180, 3), np.uint8)
+    image[40:60, 70:90, 0] = 255
+    model = Threshold()
+    assert FOVEA_PLAN.fovea is not None
+    prediction = TorchEngine(model, "cpu")(image, fovea_plan((40, 60), replace(FOVEA_PLAN.fovea, zoom=2.0)))
+    assert model.seen is not None
+    assert model.seen.shape == (1, 3, 80, 128)
+    assert prediction.semantic is not None
+    assert np.array_equal(prediction.semantic, 3 * (image[..., 0] > 0))
+    assert prediction.boxes is not None
+    assert (50, 30.5, 51, 31.5) in set(map(tuple, prediction.boxes.xyxy.tolist()))
 
 
 def test_a_fovea_of_another_picture_size_is_refused() -> None:

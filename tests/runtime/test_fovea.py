@@ -112,6 +112,27 @@ def test_merging_loses_no_object(low: list[tuple[int, ...]], high: list[tuple[in
         assert (merged.scores[there] >= score).any()
 
 
+@given(st.sampled_from([1.25, 1.5, 2.0, 3.0]), st.integers(0, 2**32 - 1))
+def test_an_enlarged_window_says_the_same_in_pixels_of_its_own(zoom: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plan = fovea_plan((50, 100), Fovea(WINDOW, NATIVE, zoom))
+    corners = rng.uniform([0, 0], [60, 40], (4, 2))
+    window = boxes(*np.hstack([corners, corners + rng.uniform(4, 30, (4, 2))]).tolist(), scores=(0.9, 0.7, 0.5, 0.2))
+    whole = boxes((40, 20, 50, 26), (5, 5, 20, 20), scores=(0.3, 0.8))
+    enlarged = Boxes(window.xyxy * np.float32(zoom), window.labels, window.scores)
+    plain, merged = merge_boxes(whole, window, PLAN), merge_boxes(whole, enlarged, plan)
+    assert merged.xyxy == pytest.approx(plain.xyxy, abs=1e-3)
+    assert merged.scores == pytest.approx(plain.scores)
+    low = rng.integers(0, 9, (50, 100), dtype=np.uint8)
+    shown = Fovea(WINDOW, NATIVE, zoom).size
+    high = rng.integers(0, 9, shown, dtype=np.uint8)
+    full = stitch(low, high, Fovea(WINDOW, NATIVE, zoom))
+    assert full.shape == NATIVE
+    for row, column in rng.integers(0, (WINDOW.height, WINDOW.width), (20, 2)).tolist():
+        wanted = high[int((row + 0.5) * shown[0] / WINDOW.height), int((column + 0.5) * shown[1] / WINDOW.width)]
+        assert full[WINDOW.top + row, WINDOW.left + column] == wanted
+
+
 def test_heads_that_one_view_lacks_are_left_out() -> None:
     low, high = np.zeros((50, 100), np.uint8), np.ones((64, 96), np.uint8)
     fused = fuse(PLAN, Prediction(semantic=low, drivable=low), Prediction(semantic=high))

@@ -33,6 +33,7 @@ NATIVE = (96, 144)
 SCALES = (0.5, 1.0)
 PICTURE = np.random.default_rng(0).integers(0, 256, (*NATIVE, 3), dtype=np.uint8)
 FOVEA = fovea_plan((48, 72), Fovea(Window(20, 30, 48, 64), NATIVE))
+ENLARGED = fovea_plan((48, 72), Fovea(Window(20, 30, 48, 64), NATIVE, 1.5))
 
 
 def make_model() -> Any:
@@ -84,7 +85,9 @@ class FakeFile:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-@pytest.mark.parametrize("plan", [uniform_plan((48, 72)), uniform_plan(NATIVE), FOVEA], ids=lambda plan: plan.name)
+@pytest.mark.parametrize(
+    "plan", [uniform_plan((48, 72)), uniform_plan(NATIVE), FOVEA, ENLARGED], ids=lambda plan: plan.name
+)
 def test_each_plan_says_what_torch_says(folder: Path, engine: str, plan: Plan) -> None:
     # What is not resized is the same to the byte; torch and the files resize in other ways.
     picture = PICTURE if plan.size == NATIVE else PICTURE[::2, ::2].repeat(2, 0).repeat(2, 1)
@@ -108,6 +111,10 @@ def test_the_nearest_scale_by_ratio_is_used(folder: Path) -> None:
     assert fused[0, 0] == 0
     assert files[0].seen[-1] == (48, 72, 3)
     assert files[1].seen[-1] == (48, 64, 3)
+    fused = runner(PICTURE, ENLARGED).semantic
+    assert fused.shape == NATIVE
+    assert (fused[20:68, 30:94] == 1).all()
+    assert files[1].seen[-1] == (72, 96, 3)
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.01, 0), (0.35, 0), (0.36, 1), (0.7, 1), (0.71, 2), (1.0, 2)])

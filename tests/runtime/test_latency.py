@@ -57,6 +57,22 @@ def test_plans_that_were_not_measured_never_run() -> None:
     assert table.interval_ms(fovea_plan(pair.size, moved)) == math.inf
 
 
+def test_enlarged_foveas_are_written_and_files_from_before_have_none(tmp_path: Path) -> None:
+    plans = build_plans(NATIVE, fovea_zoom=1.5)
+    made_up_table(plans).save(tmp_path / "table.json")
+    assert LatencyTable.load(tmp_path / "table.json").plans == plans
+    values = json.loads((tmp_path / "table.json").read_text())
+    assert values["plans"][-1]["fovea"].pop("zoom") == 1.5
+    (tmp_path / "table.json").write_text(json.dumps(values))
+    last = LatencyTable.load(tmp_path / "table.json").plans[-1]
+    assert last.fovea is not None
+    assert last.fovea.zoom == 1
+    values["plans"][-1]["fovea"]["zoom"] = 9
+    (tmp_path / "table.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="fovea_zoom 9 is outside"):
+        LatencyTable.load(tmp_path / "table.json")
+
+
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     table = made_up_table(PLANS)
     table.save(tmp_path / "table.json")

@@ -42,6 +42,21 @@ def test_a_fovea_lies_inside_the_picture(window: Window) -> None:
         Fovea(window, (900, 1600))
 
 
+def test_an_enlarged_fovea_is_the_same_window_of_more_network_pixels() -> None:
+    fovea = Fovea(Window(300, 600, 192, 384), (900, 1600), 1.5)
+    plan = fovea_plan((224, 400), fovea)
+    assert fovea.size == (288, 576)
+    assert plan.name == "224x400+192x384@1.5"
+    assert plan.output_size == (900, 1600)
+    assert plan.pixels == 224 * 400 + 288 * 576
+
+
+@pytest.mark.parametrize("zoom", [0.9, 4.1, float("nan")])
+def test_what_a_fovea_cannot_be_enlarged_by(zoom: float) -> None:
+    with pytest.raises(InputError, match=r"fovea_zoom .* is outside 1\.\.4"):
+        Fovea(Window(300, 600, 192, 384), (900, 1600), zoom)
+
+
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.2,)])
 def test_bad_scales(scales: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="scales"):

@@ -117,6 +117,19 @@ def test_the_plans_of_a_camera_are_the_ladder_and_its_cheapest_foveas() -> None:
         assert other in with_fovea or other.pixels >= dearest
 
 
+def test_enlarged_foveas_see_as_far_and_are_the_cheapest_of_their_kind() -> None:
+    plans = build_plans((900, 1600), camera=CAMERA, fovea_zoom=2.0)
+    foveas = [plan for plan in plans if plan.fovea is not None]
+    assert {plan.fovea.zoom for plan in foveas if plan.fovea} == {2.0}
+    plain = seen_range_m(uniform_plan((900, 1600)), CAMERA, STOPPING)
+    assert [seen_range_m(plan, CAMERA, STOPPING) for plan in foveas] == pytest.approx([plain, plain])
+    every = [fovea_plan(rung.size, make_fovea(CAMERA, rung.size, STOPPING, zoom=2.0)) for rung in plans[:5]]
+    assert foveas == sorted(every, key=lambda plan: plan.pixels)[:2]
+    for scales in ((1.0,), (0.5, 1.0)):
+        with pytest.raises(InputError, match=r"fovea_zoom 0\.5 is outside"):
+            build_plans((900, 1600), scales, camera=CAMERA, fovea_zoom=0.5)
+
+
 def test_plans_for_a_camera_of_another_size_are_refused() -> None:
     assert build_plans((900, 1600), (1.0,)) == ladder((900, 1600), (1.0,))
     with pytest.raises(InputError, match="not that of the pictures"):
