@@ -39,6 +39,7 @@ def main(
     parked_bicycles: float = USUAL_MIX.parked_bicycles,
     pedestrians: float = USUAL_MIX.pedestrians,
     children: float = USUAL_MIX.children,
+    parked_motorcycles: float = USUAL_MIX.parked_motorcycles,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a nuScenes-format data set from the procedural driving world.
@@ -74,6 +75,7 @@ def main(
         parked_bicycles: how many stand on the pavements, likewise.
         pedestrians: how many walk, stand and wait to cross, likewise.
         children: their share of the pedestrians.
+        parked_motorcycles: their share of the vehicles parked along the kerb, at most 0.9.
         overwrite: ``true``: replace a data set written earlier, and drop what an interrupted run left behind.
     """
     speeds = _speeds(speed, scenes, max((keyframes - 1) / KEYFRAME_HZ, 1.0), seed)
@@ -95,7 +97,9 @@ def main(
         sensor=sensor,
         rolling_shutter=rolling_shutter,
         maps=maps,
-        mix=TrafficMix(motorcycles, large_vehicles, cyclists, parked_bicycles, pedestrians, children),
+        mix=TrafficMix(
+            motorcycles, large_vehicles, cyclists, parked_bicycles, pedestrians, children, parked_motorcycles
+        ),
         overwrite=overwrite,
     )
 

@@ -179,9 +179,9 @@ MOST_TIMES = 100
 
 
 class TrafficMix(NamedTuple):
-    """Who drives and walks, and which bicycles are parked. Cars make up the rest of the motor vehicles.
+    """Who drives, walks and is parked. Cars make up the rest of the motor vehicles.
 
-    Other parked vehicles and what is of roadworks do not depend on it.
+    Parked trucks and trailers and what is of roadworks do not depend on it.
 
     Args:
         motorcycles: their share of the motor vehicles, with riders.
@@ -191,6 +191,7 @@ class TrafficMix(NamedTuple):
         parked_bicycles: how many stand on the pavements, likewise; those beyond the usual number keep 2.5 m at least.
         pedestrians: how many walk, stand and wait to cross, likewise; as many as find room.
         children: their share of the pedestrians.
+        parked_motorcycles: their share of the vehicles parked along the kerb, without riders, at most 0.9.
     """
 
     motorcycles: float = 0.06
@@ -199,6 +200,7 @@ class TrafficMix(NamedTuple):
     parked_bicycles: float = 1.0
     pedestrians: float = 1.0
     children: float = 0.1
+    parked_motorcycles: float = 0.05
 
     def check(self) -> None:
         """Raise InputError for what are no shares, or no number of times."""
@@ -206,6 +208,8 @@ class TrafficMix(NamedTuple):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(f"{name} {share:g} must be a share of the {whole}, 0 to 1")
+        if not 0 <= self.parked_motorcycles <= 0.9:
+            raise InputError(f"parked_motorcycles {self.parked_motorcycles:g} must be a share, 0 to 0.9")
         for name in ("cyclists", "parked_bicycles", "pedestrians"):
             times = getattr(self, name)
             if not 0 <= times <= MOST_TIMES:

@@ -122,12 +122,12 @@ class Roadside:
             s += length + rng.uniform(0.7, 1.6)
 
     def _parker(self) -> tuple[str, Mesh]:
-        pick = self.rng.random()
+        pick, motorcycles = self.rng.random(), self.cast.mix.parked_motorcycles
         if pick < 0.03:
             return "vehicle.trailer", trailer(self.rng)
-        if pick < 0.08:
+        if pick < 0.03 + motorcycles:
             return "vehicle.motorcycle", motorcycle(self.rng, None)
-        if pick < 0.11:
+        if pick < 0.06 + motorcycles:
             return "vehicle.truck", truck(self.rng)
         return "vehicle.car", self.cast.car()
 

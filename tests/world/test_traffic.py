@@ -210,6 +210,18 @@ def test_the_mix_says_how_many_of_them_are_children() -> None:
     assert 0 < shares[1] < 0.3 < shares[2] < 0.7
 
 
+def test_the_mix_says_how_many_motorcycles_are_parked() -> None:
+    shares = []
+    for share in (0.0, 0.05, 0.5):
+        mix = TrafficMix(parked_motorcycles=share)
+        actors = [actor for index in range(6) for actor in build_scene(5, index, 1.0, mix=mix).actors]
+        parked = [actor.category for actor in actors if actor.kind == "parked"]
+        shares.append(parked.count("vehicle.motorcycle") / parked.count("vehicle.car"))
+    assert shares[0] < 0.03  # a delivery has two of its own
+    assert shares[0] < shares[1] < 0.12
+    assert shares[2] > 0.7
+
+
 @pytest.mark.parametrize(
     "mix",
     [
@@ -224,10 +236,11 @@ def test_the_mix_says_how_many_of_them_are_children() -> None:
         TrafficMix(pedestrians=-1.0),
         TrafficMix(children=1.5),
         TrafficMix(children=float("nan")),
+        TrafficMix(parked_motorcycles=0.95),
     ],
 )
 def test_shares_that_are_none_are_refused(mix: TrafficMix) -> None:
-    with pytest.raises(InputError, match=r"motorcycles|large_vehicles|cyclists|parked_bicycles|pedestrians|children"):
+    with pytest.raises(InputError, match="|".join(TrafficMix._fields)):
         build_scene(5, 0, 2.0, mix=mix)
 
 
