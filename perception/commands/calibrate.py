@@ -145,6 +145,7 @@ def plan_records(table: LatencyTable, camera: Camera, stopping: StoppingModel) -
                 "name": plan.name,
                 "size": list(plan.size),
                 "window": None if plan.fovea is None else asdict(plan.fovea.window),
+                "zoom": None if plan.fovea is None else plan.fovea.zoom,
                 "p50_ms": reference.p50_ms,
                 "p99_ms": max(entry.conditions[name].p99_ms for name in table.counted),
                 "bound_ms": reference.bound_ms,

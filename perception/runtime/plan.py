@@ -11,6 +11,7 @@ from perception.errors import InputError
 MIN_SIDE_PX = 32
 """Below this a network's last feature map would be empty or a single cell."""
 MAX_ZOOM = 4.0
+"""A window that is enlarged by more is as large as a picture, and blurred."""
 SCALES = (0.25, 0.32, 0.4, 0.5, 0.7, 1.0)
 """The default ladder, as shares of the camera's own resolution."""
 

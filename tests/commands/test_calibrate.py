@@ -53,9 +53,11 @@ def test_it_writes_a_table_that_the_same_engine_may_use(tmp_path: Path, capsys: 
 
 
 def test_foveas_may_be_enlarged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert calibrate(tmp_path / "table.json", "--fovea_zoom", "2", "--frames", "3") == 0
+    assert calibrate(tmp_path / "table.json", "--fovea_zoom", "2", "--frames", "3", "--json") == 0
     assert LatencyTable.load(tmp_path / "table.json").plans == build_plans((96, 160), (0.5, 1.0), fovea_zoom=2.0)
-    assert "@2" in capsys.readouterr().out
+    plans = json.loads(capsys.readouterr().out)["plans"]
+    assert {plan["name"][-2:] for plan in plans if plan["zoom"] == 2} == {"@2"}
+    assert [plan["zoom"] for plan in plans if plan["window"] is None] == [None, None]
     assert calibrate(tmp_path / "other.json", "--fovea_zoom", "5") == 2
     assert "fovea_zoom 5 is outside 1..4" in capsys.readouterr().err
     assert not (tmp_path / "other.json").exists()
