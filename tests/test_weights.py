@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import perception
-from perception.metrics.streaming import enlarge
+from perception.geometry.size import enlarge
 from perception.runtime.engine import TorchEngine
 from perception.runtime.plan import uniform_plan
 

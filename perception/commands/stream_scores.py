@@ -11,8 +11,9 @@ from perception.commands.stream_drives import Drive, Truth
 from perception.commands.stream_hazards import Hazard, HazardRule, Motion, askable_boxes, in_corridor
 from perception.commands.stream_predictions import Predictor
 from perception.errors import InputError
+from perception.geometry.size import enlarge
 from perception.metrics.recall import RecallCurve, found, recall_curve
-from perception.metrics.streaming import class_counts, enlarge, mean_iou
+from perception.metrics.streaming import class_counts, mean_iou
 from perception.runtime.plan import Plan
 from perception.runtime.streaming import Schedule
 from perception.taxonomy import LabelSet

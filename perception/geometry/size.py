@@ -1,10 +1,12 @@
-"""Image sizes as people write them, and shares of a camera's resolution."""
+"""Image sizes as people write them, shares of a camera's resolution, and masks at another size."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
+
+import numpy as np
 
 from perception.errors import InputError
 
@@ -48,3 +50,15 @@ def halvings(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     while all(side % 2 == 0 and side >= 2 * least for side, least in zip(size, wanted, strict=True)):
         size, count = (size[0] // 2, size[1] // 2), count + 1
     return count
+
+
+def enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``(h, w)`` labels at another size, by nearest neighbours with pixel centres at half-integers.
+
+    A mask that has this size comes back itself, not a copy.
+    """
+    if mask.shape == size:
+        return mask
+    rows = (np.arange(size[0]) * 2 + 1) * mask.shape[0] // (2 * size[0])
+    columns = (np.arange(size[1]) * 2 + 1) * mask.shape[1] // (2 * size[1])
+    return mask.take(columns, axis=1).take(rows, axis=0)  # twice as fast as rows first

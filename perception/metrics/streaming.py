@@ -17,15 +17,6 @@ from perception.types import IGNORE_INDEX, Boxes
 HITS, TRUTH, PREDICTED = 0, 1, 2
 
 
-def enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``(h, w)`` labels at another size, by nearest neighbours with pixel centres at half-integers."""
-    if mask.shape == size:
-        return mask
-    rows = (np.arange(size[0]) * 2 + 1) * mask.shape[0] // (2 * size[0])
-    columns = (np.arange(size[1]) * 2 + 1) * mask.shape[1] // (2 * size[1])
-    return mask.take(rows, axis=0).take(columns, axis=1)
-
-
 def class_counts(prediction: np.ndarray | None, truth: np.ndarray, classes: int) -> np.ndarray:
     """``(3, C)`` int64: hits, pixels of the truth, pixels of the prediction, of each class.
 

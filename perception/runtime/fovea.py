@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from perception.geometry.size import enlarge
 from perception.runtime.plan import Fovea, Plan, Window
 from perception.types import Boxes, Prediction
 
@@ -45,17 +46,11 @@ def fuse(plan: Plan, whole: Prediction, window: Prediction, overlap: float = 0.5
 
 def stitch(low: np.ndarray, high: np.ndarray, fovea: Fovea) -> np.ndarray:
     """``(h, w)`` enlarged to the picture's size with the fovea's ``(height, width)`` laid over it; both nearest."""
-    full = _nearest(low, fovea.native)
-    crop(full, fovea.window)[...] = _nearest(high, (fovea.window.height, fovea.window.width))
+    full = enlarge(low, fovea.native)
+    if full is low:
+        full = low.copy()
+    crop(full, fovea.window)[...] = enlarge(high, (fovea.window.height, fovea.window.width))
     return full
-
-
-def _nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``(h, w)`` resampled to ``size``."""
-    if mask.shape == size:
-        return mask
-    rows, columns = ((np.arange(to) * 2 + 1) * of // (2 * to) for to, of in zip(size, mask.shape, strict=True))
-    return mask.take(columns, axis=1).take(rows, axis=0)
 
 
 def merge_boxes(whole: Boxes, window: Boxes, plan: Plan, overlap: float = 0.5) -> Boxes:

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.errors import InputError
+from perception.geometry.size import enlarge
 from perception.metrics.segmentation import SemanticIoU, iou_from_confusion
 from perception.metrics.streaming import (
     average_precision_50,
     block_sums,
     class_counts,
-    enlarge,
     iou,
     mean_iou,
     paired_bootstrap,

@@ -48,6 +48,12 @@ def test_stitched_masks_show_the_nearest_low_pixel_and_the_window(height: int, w
             break
 
 
+def test_stitching_leaves_what_it_is_given_alone() -> None:
+    low, high = np.zeros(NATIVE, np.uint8), np.ones((WINDOW.height, WINDOW.width), np.uint8)
+    assert stitch(low, high, Fovea(WINDOW, NATIVE)).sum() == high.size
+    assert not low.any()
+
+
 def test_an_object_that_both_see_is_kept_once_with_the_windows_box() -> None:
     whole = boxes((40, 20, 50, 26), scores=(0.9,))  # in quarter pixels: 160..200 x 80..104
     window = boxes((21, 21, 59, 43), scores=(0.6,))
