@@ -204,12 +204,13 @@ class TrafficMix(NamedTuple):
 
     def check(self) -> None:
         """Raise InputError for what are no shares, or no number of times."""
-        for name, whole in (("motorcycles", "traffic"), ("large_vehicles", "traffic"), ("children", "pedestrians")):
+        for name, most, whole in (
+            ("motorcycles", 1.0, "traffic"), ("large_vehicles", 1.0, "traffic"), ("children", 1.0, "pedestrians"),
+            ("parked_motorcycles", 0.9, "vehicles at the kerb"),
+        ):  # fmt: skip
             share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} {share:g} must be a share of the {whole}, 0 to 1")
-        if not 0 <= self.parked_motorcycles <= 0.9:
-            raise InputError(f"parked_motorcycles {self.parked_motorcycles:g} must be a share, 0 to 0.9")
+            if not 0 <= share <= most:
+                raise InputError(f"{name} {share:g} must be a share of the {whole}, 0 to {most:g}")
         for name in ("cyclists", "parked_bicycles", "pedestrians"):
             times = getattr(self, name)
             if not 0 <= times <= MOST_TIMES:
