@@ -71,7 +71,8 @@ def make_drive(road: Road, speed: float = 10.0, hz: float = 10.0) -> Drive:
     n = road.frames
     names = tuple(f"frame_{i:03d}" for i in range(n))
     times = tuple(i / hz for i in range(n))
-    return Drive("made up", times, (speed,) * n, tuple(range(n)), names, assumed_camera(SIZE), Reader(road))
+    track = tuple((speed * time_s, 0.0, 0.0) for time_s in times)
+    return Drive("made up", times, (speed,) * n, track, tuple(range(n)), names, assumed_camera(SIZE), Reader(road))
 
 
 def fixed(drive: Drive, plan: Plan, ms: float) -> Schedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -90,6 +91,8 @@ class Drive:
         name: of the drive.
         times_s: ``N`` capture times, increasing.
         speeds_mps: at those times; ``None`` where it is not known.
+        track: where the vehicle was at those times: x and y in metres and its heading in radians, to the left
+            positive, in a frame that stands still.
         frames: index in the data set of each; the same one may come several times where a trace goes slowly.
         names: of the frames, unique within the data set.
         camera: its calibration.
@@ -100,6 +103,7 @@ class Drive:
     name: str
     times_s: tuple[float, ...]
     speeds_mps: tuple[float | None, ...]
+    track: tuple[tuple[float, float, float], ...]
     frames: tuple[int, ...]
     names: tuple[str, ...]
     camera: Camera
@@ -133,6 +137,7 @@ class Drive:
             self,
             times_s=self.times_s[shown],
             speeds_mps=self.speeds_mps[shown],
+            track=self.track[shown],
             frames=self.frames[shown],
             names=self.names[shown],
         )
@@ -144,6 +149,7 @@ class Drive:
             self,
             times_s=tuple(i * step_s for i in range(len(ticks))),
             speeds_mps=tuple(speeds_mps),
+            track=tuple(self.track[tick] for tick in ticks),
             frames=tuple(self.frames[tick] for tick in ticks),
             names=tuple(self.names[tick] for tick in ticks),
         )
@@ -217,7 +223,7 @@ def open_drives(
 
 def _nuscenes_drives(root: Path, labels: LabelSet, split: str, camera: str, version: str) -> list[Drive]:
     from perception.datasets.nuscenes import NuScenesDataset
-    from perception.datasets.nuscenes_tables import camera_of, ego_speed_mps
+    from perception.datasets.nuscenes_tables import camera_of, ego_speed_mps, global_from_ego
 
     dataset = NuScenesDataset(root, version, split, (camera,), sweeps=True, label_set=labels.name)
     if not dataset.has_dense:
@@ -234,6 +240,7 @@ def _nuscenes_drives(root: Path, labels: LabelSet, split: str, camera: str, vers
                 name=scene,
                 times_s=tuple((frame.timestamp_us - frames[0].timestamp_us) / 1e6 for frame in frames),
                 speeds_mps=tuple(ego_speed_mps(dataset.tables, frame.token) for frame in frames),
+                track=tuple(_place(global_from_ego(dataset.tables, frame.token)) for frame in frames),
                 frames=tuple(indices),
                 names=tuple(frame.name for frame in frames),
                 camera=camera_of(dataset.tables, frames[0].token),
@@ -241,6 +248,10 @@ def _nuscenes_drives(root: Path, labels: LabelSet, split: str, camera: str, vers
             )
         )
     return drives
+
+
+def _place(pose: np.ndarray) -> tuple[float, float, float]:
+    return float(pose[0, 3]), float(pose[1, 3]), math.atan2(pose[1, 0], pose[0, 0])
 
 
 def _camvid_drives(root: Path, labels: LabelSet, split: str, recorded_mps: float) -> list[Drive]:
@@ -268,6 +279,7 @@ def _camvid_drives(root: Path, labels: LabelSet, split: str, recorded_mps: float
                 name=dataset.names[clip[0]],
                 times_s=tuple(i * step / CAMVID_HZ for i in range(len(clip))),
                 speeds_mps=(recorded_mps,) * len(clip),
+                track=tuple((recorded_mps * i * step / CAMVID_HZ, 0.0, 0.0) for i in range(len(clip))),
                 frames=tuple(clip),
                 names=tuple(dataset.names[index] for index in clip),
                 camera=assumed_camera((picture.shape[0], picture.shape[1])),

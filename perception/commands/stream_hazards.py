@@ -10,11 +10,12 @@ import numpy as np
 
 from perception.commands.stream_drives import Drive
 from perception.geometry.camera import rays
+from perception.geometry.frames import inverse, yaw_rotation
 from perception.metrics.recall import at_required_range, countable, found
 from perception.runtime.plan import Plan
 from perception.runtime.resolution import Latencies
 from perception.runtime.stopping import StoppingModel
-from perception.runtime.warp import arc, move_boxes
+from perception.runtime.warp import move_boxes
 from perception.taxonomy import LabelSet
 from perception.types import Boxes, Camera
 
@@ -104,32 +105,32 @@ class Motion:
     """Moves boxes by the way that the vehicle of a drive has gone, as whoever reads an answer can do with its odometer.
 
     An answer is as old as the network takes, and at least a frame. What it says about now is where its boxes are now:
-    at 70 km/h a pedestrian 7 m aside and 48 m ahead moves by two fifths of his width between two frames, so the boxes
-    as they were would miss him whatever the network does. The distance is the integral of the drive's speeds
-    (trapezoids); the way is taken to be straight, and the road flat, see :func:`perception.runtime.warp.move_boxes`.
+    at 70 km/h a pedestrian 7 m aside and 48 m ahead moves by two fifths of his width between two frames, and in a turn
+    of 5 degrees a second by three fifths of it at any distance, so the boxes as they were would miss him whatever the
+    network does. The way is that of the drive's track, between whose places the vehicle moves evenly; the road is taken
+    to be flat, see :func:`perception.runtime.warp.move_boxes`.
     """
 
     def __init__(self, drive: Drive) -> None:
         self._camera = drive.camera
         self._times = np.array(drive.times_s)  # (N,)
-        speeds = np.array([np.nan if speed is None else speed for speed in drive.speeds_mps], np.float64)
-        steps = np.diff(self._times) * (speeds[1:] + speeds[:-1]) / 2
-        self._place = np.concatenate([[0.0], np.cumsum(np.nan_to_num(steps))])
-        self._unknown = np.concatenate([[0], np.cumsum(np.isnan(steps))])
+        x, y, heading = np.array(drive.track, np.float64).T  # (N,) each
+        self._track = (x, y, np.unwrap(heading))
 
-    def distance_m(self, from_s: float, to_s: float) -> float | None:
-        """Driven between two times of the drive; ``None`` where the speed between them is not known."""
-        first = max(0, int(np.searchsorted(self._times, from_s, side="right")) - 1)
-        last = min(int(np.searchsorted(self._times, to_s)), len(self._times) - 1)
-        if last > first and self._unknown[last] > self._unknown[first]:
-            return None
-        begin, end = np.interp([from_s, to_s], self._times, self._place)
-        return max(0.0, float(end - begin))
+    def old_from_new(self, from_s: float, to_s: float) -> np.ndarray:
+        """``(4, 4)`` ego frame at one time of the drive from that at another."""
+        return inverse(self._pose(from_s)) @ self._pose(to_s)
 
     def boxes(self, boxes: Boxes | None, from_s: float, to_s: float) -> Boxes | None:
-        """Boxes in the camera's pixels as they look at a later time; as they are where the speed is not known."""
-        distance_m = self.distance_m(from_s, to_s)
-        return move_boxes(boxes, self._camera, arc(distance_m)) if boxes is not None and distance_m else boxes
+        """Boxes in the camera's pixels as they look at a later time; the same where the vehicle has not moved."""
+        way = self.old_from_new(from_s, to_s)
+        return boxes if boxes is None or np.allclose(way, np.eye(4)) else move_boxes(boxes, self._camera, way)
+
+    def _pose(self, time_s: float) -> np.ndarray:
+        x, y, heading = (np.interp(time_s, self._times, values) for values in self._track)
+        pose = np.eye(4)
+        pose[:3, :3], pose[:2, 3] = yaw_rotation(heading), (x, y)
+        return pose
 
 
 def supported_mps(stopping: StoppingModel, latencies: Latencies, plan: Plan, seen_m: float) -> float:

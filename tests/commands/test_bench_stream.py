@@ -240,6 +240,7 @@ def test_a_stride_makes_the_vehicle_faster() -> None:
     assert set(drive.speeds_mps) == {30.0}
     assert drive.interval_s == pytest.approx(0.1)
     assert drive.first(5).frames == (0, 3, 6, 9, 12)
+    assert [place[0] for place in drive.first(5).track] == pytest.approx([0.0, 3.0, 6.0, 9.0, 12.0])
 
 
 def steady(speed: float, seconds: float = 60.0) -> Trace:
@@ -257,6 +258,7 @@ def test_a_trace_shows_the_frames_of_where_the_vehicle_is() -> None:
     for i, frame in enumerate(shown.frames):  # one frame is a metre here
         assert 0 <= trace.distance(i * 0.1) - frame < 1.0 + 1e-6
         assert shown.speeds_mps[i] == pytest.approx(trace.speed(i * 0.1))
+        assert shown.track[i] == pytest.approx((frame, 0.0, 0.0))
     with pytest.raises(InputError, match="does not know its speed"):
         with_trace(replace(drive, speeds_mps=(None, *drive.speeds_mps[1:])), trace)
 
@@ -270,6 +272,12 @@ def test_world_drives(tiny_world) -> None:
         assert drive.picture(1).shape == (96, 160, 3)
         assert drive.truth(1).semantic.shape == (96, 160)
         assert all(speed is not None and 0 <= speed < 40 for speed in drive.speeds_mps)
+        x, y, heading = np.array(drive.track).T
+        ahead = np.diff(x) * np.cos(heading[:-1]) + np.diff(y) * np.sin(heading[:-1])
+        aside = np.diff(y) * np.cos(heading[:-1]) - np.diff(x) * np.sin(heading[:-1])
+        mean = (np.array(drive.speeds_mps[1:]) + drive.speeds_mps[:-1]) / 2
+        assert np.allclose(ahead / np.diff(drive.times_s), mean, atol=0.5)
+        assert (np.abs(aside) <= 0.05 * ahead + 0.01).all(), "it drives where it heads"
     assert len(open_drives(tiny_world, ROAD_SCENE, "val")) == 2
 
 

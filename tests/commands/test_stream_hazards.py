@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from perception.runtime.plan import Plan, fovea_plan, uniform_plan
 from perception.runtime.replay import ReplayedLatencies
 from perception.runtime.sight import assumed_camera, make_fovea
 from perception.runtime.stopping import StoppingModel
+from perception.runtime.warp import arc
 from perception.taxonomy import ROAD_SCENE
 from perception.types import Boxes, Prediction, Sample
 
@@ -88,10 +90,16 @@ class Pavement:
 
     def drive(self, speed_mps: float | None, hz: float = 10.0) -> Drive:
         n = range(self.frames)
-        names = tuple(f"frame_{i:03d}" for i in n)
         return Drive(
-            "pavement", tuple(i / hz for i in n), (speed_mps,) * len(n), tuple(n), names, VIEW, Reader(self)
-        )  # fmt: skip
+            name="pavement",
+            times_s=tuple(i / hz for i in n),
+            speeds_mps=(speed_mps,) * len(n),
+            track=tuple((i * self.step_m, 0.0, 0.0) for i in n),
+            frames=tuple(n),
+            names=tuple(f"frame_{i:03d}" for i in n),
+            camera=VIEW,
+            reader=Reader(self),
+        )
 
 
 class Watching:
@@ -135,19 +143,41 @@ def test_hazards_are_where_the_vehicle_has_come_to_since() -> None:
     assert row["gmacs_per_s"] is None
 
 
-def test_a_vehicle_that_stands_moves_nothing_and_one_of_unknown_speed_neither() -> None:
-    drive = replace(make_drive(Road(frames=5), hz=1.0), speeds_mps=(0.0, 10.0, 20.0, None, 20.0))
-    motion = Motion(drive)
-    assert motion.distance_m(0.0, 2.0) == pytest.approx(20.0)
-    assert motion.distance_m(1.0, 2.0) == pytest.approx(15.0)
-    assert motion.distance_m(1.5, 2.0) == pytest.approx(7.5)
-    assert motion.distance_m(2.0, 2.0) == 0.0
-    assert motion.distance_m(2.0, 3.0) is None
-    assert motion.distance_m(1.0, 4.0) is None
-    assert motion.distance_m(2.2, 2.4) is None
-    boxes = Pavement(1.0).boxes(0)
-    assert motion.boxes(boxes, 1.0, 4.0) is boxes
+def test_a_vehicle_that_stands_moves_nothing() -> None:
+    drive = replace(make_drive(Road(frames=3), hz=1.0), track=((4.0, 5.0, 3.0),) * 3)
+    boxes, motion = Pavement(1.0).boxes(0), Motion(drive)
+    assert motion.boxes(boxes, 0.0, 2.0) is boxes
     assert motion.boxes(None, 0.0, 1.0) is None
+
+
+def test_the_way_between_two_times_is_that_of_the_track() -> None:
+    """Seen from where the vehicle was; a heading past half a turn goes on and does not come back around."""
+    west = math.pi
+    drive = replace(
+        make_drive(Road(frames=3), hz=1.0), track=((0.0, 5.0, west), (-10.0, 5.0, west), (-20.0, 7.0, 0.2 - west))
+    )
+    motion = Motion(drive)
+    assert np.allclose(motion.old_from_new(0.0, 1.0), arc(10.0))
+    assert np.allclose(motion.old_from_new(0.5, 0.75), arc(2.5))
+    half = motion.old_from_new(1.0, 1.5)
+    assert np.allclose(half[:2, 3], [5.0, -1.0])
+    assert math.atan2(half[1, 0], half[0, 0]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("turn_radps", [0.3, -0.3])
+def test_hazards_in_a_turn_are_found_by_an_answer_that_is_a_frame_old(turn_radps: float) -> None:
+    """What stands still goes across the picture by more than its width; boxes moved straight ahead would miss it."""
+    pavement = Pavement(0.0)
+    drive = pavement.drive(20.0)
+    turning = replace(drive, track=tuple((0.0, 0.0, turn_radps * time_s) for time_s in drive.times_s))
+    boxes = pavement.boxes(0)
+    moved = Motion(turning).boxes(boxes, 0.0, 0.1)
+    assert moved is not None
+    corners = [[ahead + 1.5, left + half, up] for ahead, left in PEOPLE_M for half, up in ((0.3, 1.7), (-0.3, 0.0))]
+    camera_from_ground = inverse(arc(0.0, turn_radps * 0.1) @ VIEW.ego_from_camera)
+    truth = replace(boxes, xyxy=project(VIEW, apply(camera_from_ground, np.array(corners)))[0].reshape(-1, 4))
+    assert not found(truth, boxes, min_score=-1).any()
+    assert found(truth, moved, 0.7, min_score=-1).all()
 
 
 def test_live_hazards_are_moved_once() -> None:
