@@ -29,6 +29,8 @@ TRANSFORMERS_KEY = "model_type"
 """What a configuration of transformers has and a recipe of ours has not."""
 OWN_PYRAMID, SHARED_PYRAMID = "detection_neck.", "neck."
 """What names of tensors of a detection head's own pyramid and of the shared one begin with."""
+BOX_MAPS = ("heads.detection.box.weight", "heads.detection.box.bias")
+"""Names of the tensors that a centre head's maps of boxes come from."""
 MODEL_PREFIX = "model."
 """Where a training task keeps the network in its state dict."""
 
@@ -131,8 +133,8 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
 def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, list[str]]:
     """Copy the weights whose name and shape agree, as when fine-tuning onto another class count.
 
-    Norms per scale that the weights lack start from the plain norm of the same place, and a detection head's own
-    pyramid from the shared one.
+    Norms per scale that the weights lack start from the plain norm of the same place, a detection head's own
+    pyramid from the shared one, and its further maps of boxes from the only one.
 
     Returns:
         How many tensors were copied, and the names of those of ``model`` that were not.
@@ -141,6 +143,8 @@ def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, li
     chosen = {}
     for key, value in own.items():
         found = next((weights[name] for name in _sources(key) if name in weights), None)
+        if found is not None and key in BOX_MAPS:
+            found = found.repeat(len(value) // len(found), *(1 for _ in value.shape[1:]))
         if found is not None and found.shape == value.shape:
             chosen[key] = found
     model.load_state_dict(chosen, strict=False)

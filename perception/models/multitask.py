@@ -55,7 +55,8 @@ class MultiTaskModel(PerceptionModel):
         detection_pyramid: the centre head has a pyramid of its own, which refines its levels and pools nothing over
             the picture, so that boxes are the same in a window as in the whole picture; by default it reads the
             shared one.
-        detection_options: further options of that head, such as ``queries`` and ``layers`` of ``detr``.
+        detection_options: further options of that head, such as ``queries`` and ``layers`` of ``detr``;
+            ``box_groups`` of ``center`` by names of classes, as ``[[pedestrian, motorcycle, bicycle]]``.
         context: pyramid pooling on the coarsest level.
         backbone_options: further options of the backbone.
         scales: ascending shares of the camera's resolution, each of which gets batch norms of its own; see
@@ -136,6 +137,7 @@ class MultiTaskModel(PerceptionModel):
                 if self.queries:
                     self.heads[name] = DetrHead(channels, boxes, width[name], DETR_LEVELS, **options)
                 else:
+                    options["box_groups"] = _box_groups(options.get("box_groups", ()), label_set)
                     self.heads[name] = CenterHead(channels, boxes, width[name], levels[name], **options)
             elif name == "semantic":
                 classes = num_classes or len(label_set.classes)
@@ -207,3 +209,17 @@ class MultiTaskModel(PerceptionModel):
             detection = outputs["detection"]
             decoded |= self.heads["detection"].decode(detection, detection["size"])  # type: ignore[operator]
         return decoded
+
+
+def _box_groups(groups: Sequence[Sequence[str]], label_set: LabelSet) -> list[list[int]]:
+    """Numbers of the classes that share a map of boxes, from their names."""
+    names = list(label_set.detection)
+    named = [name for group in groups for name in group]
+    unknown = [name for name in named if name not in names]
+    if unknown:
+        raise InputError(
+            f"box_groups: {unknown[0]!r} is no box class of label set {label_set.name}; use {', '.join(names)}"
+        )
+    if len(set(named)) < len(named) or not all(groups):
+        raise InputError(f"box_groups {list(map(list, groups))} must name each class once, at least one a group")
+    return [[names.index(name) for name in group] for group in groups]

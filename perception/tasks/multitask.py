@@ -17,6 +17,7 @@ from perception.losses.hungarian import query_loss
 from perception.losses.segmentation import PIXEL_LOSSES, binary_dense, semantic_loss
 from perception.models.backbones import freeze
 from perception.models.base import DENSE_HEADS, HEADS, PerceptionModel
+from perception.models.heads.center import CenterHead
 from perception.models.multitask import MultiTaskModel
 from perception.models.slimming import PRUNED, prune_channels
 from perception.models.zoo import create_model
@@ -242,7 +243,11 @@ class MultiTask(ModelTask):
             assert batch.has_boxes is not None
             detection, truth = outputs["detection"], (batch.boxes, batch.box_labels, batch.has_boxes)
             if "heatmap" in detection:
-                losses["detection"] = center_loss(detection, *truth, detection["level"], known=batch.known_boxes)
+                head = self.model.get_submodule("heads.detection")
+                assert isinstance(head, CenterHead)
+                losses["detection"] = center_loss(
+                    detection, *truth, detection["level"], head.box_map, known=batch.known_boxes
+                )
             else:
                 losses["detection"] = query_loss(detection, *truth, known=batch.known_boxes)
         return losses

@@ -105,7 +105,8 @@ def test_unknown_box_classes_cost_nothing_and_count_nothing() -> None:
     boxes, labels = torch.tensor([[[4.0, 4, 20, 20]]]), torch.tensor([[0]])
     known = torch.zeros(1, count, dtype=torch.bool)
     known[0, 0] = True
-    center_loss(outputs, boxes, labels, torch.tensor([True]), 4, known=known).backward()
+    box_map = torch.zeros(count, dtype=torch.int64)
+    center_loss(outputs, boxes, labels, torch.tensor([True]), 4, box_map, known=known).backward()
     gradient = outputs["heatmap"].grad.abs().sum(dim=(0, 2, 3))
     assert gradient[0] > 0
     assert not gradient[1:].any()

@@ -26,8 +26,9 @@ class Exported:
     def __init__(self, path: Path) -> None:
         torch.manual_seed(0)
         model = create_model(
-            "multitask_resnet18_slim", channels=16, head_channels=8, backbone_options={"channels": (8, 8, 16, 16)}
-        )
+            "multitask_resnet18_slim", channels=16, head_channels=8, backbone_options={"channels": (8, 8, 16, 16)},
+            detection_options={"box_groups": [["pedestrian", "motorcycle", "bicycle"]]},
+        )  # fmt: skip
         random = np.random.default_rng(0)
         self.pictures = [random.integers(0, 256, (90, 120, 3), dtype=np.uint8)]
         self.path = path

@@ -9,6 +9,9 @@ from perception.losses.detection import center_loss, center_targets, heatmap_foc
 from perception.losses.segmentation import binary_dense, cross_entropy, semantic_loss, soft_jaccard
 from perception.models.heads.center import CenterHead
 
+ONE_MAP = torch.zeros(3, dtype=torch.int64)
+"""Classes whose boxes share one map."""
+
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -90,7 +93,8 @@ def test_binary_ignores_and_prefers_the_truth() -> None:
 def test_targets_peak_at_centres_and_decode_back() -> None:
     boxes = torch.tensor([[[8.0, 8, 40, 24], [100, 50, 120, 70], [0, 0, 0, 0]]])
     labels = torch.tensor([[1, 0, -1]])
-    heatmap, owner, weight = center_targets(boxes, labels, 3, (32, 48), 4)
+    heatmap, owner, weight = center_targets(boxes, labels, (32, 48), 4, ONE_MAP[:3])
+    owner, weight = owner[:, 0], weight[:, 0]
     assert heatmap.shape == (1, 3, 32, 48)
     assert (heatmap == 1).sum() == 2
     assert heatmap[0, 1, 4, 6] == 1  # centre (24, 16) px
@@ -109,15 +113,17 @@ def test_targets_peak_at_centres_and_decode_back() -> None:
     order = decoded["labels"][0, :2].argsort(descending=True)
     assert torch.allclose(decoded["boxes"][0, :2][order], boxes[0, :2], atol=1e-3)
     assert decoded["scores"][0, 2] < 0.9  # everything else is not a peak
-    loss = center_loss(outputs, boxes, labels, torch.tensor([True]), 4, box_weight=1.0)
+    loss = center_loss(outputs, boxes, labels, torch.tensor([True]), 4, ONE_MAP, box_weight=1.0)
     assert float(loss - heatmap_focal(outputs["heatmap"], heatmap)) < 0.01
-    assert float(loss) < float(center_loss({**outputs, "box": edges + 1}, boxes, labels, torch.tensor([True]), 4, 1.0))
+    worse = center_loss({**outputs, "box": edges + 1}, boxes, labels, torch.tensor([True]), 4, ONE_MAP, box_weight=1.0)
+    assert float(loss) < float(worse)
 
 
 def test_cells_beside_a_centre_learn_its_box() -> None:
     boxes = torch.tensor([[[8.0, 8, 14, 28], [60, 20, 120, 70], [80, 30, 100, 60]]])  # thin; large; one inside it
     labels = torch.tensor([[1, 0, 1]])
-    _, owner, weight = center_targets(boxes, labels, 2, (32, 48), 4)
+    _, owner, weight = center_targets(boxes, labels, (32, 48), 4, ONE_MAP[:2])
+    owner, weight = owner[:, 0], weight[:, 0]
     for box in range(3):
         assert float(weight[owner == box].sum()) == pytest.approx(1.0)
     assert owner[0, 4, 1] == owner[0, 4, 3] == 0  # left and right of the thin one's centre, outside of its box
@@ -127,7 +133,7 @@ def test_cells_beside_a_centre_learn_its_box() -> None:
     assert owner[0, 0, 0] == -1
     edges = torch.zeros(1, 4, 32, 48, requires_grad=True)
     outputs = {"heatmap": torch.zeros(1, 2, 32, 48), "box": edges}
-    center_loss(outputs, boxes, labels, torch.tensor([True]), 4).backward()
+    center_loss(outputs, boxes, labels, torch.tensor([True]), 4, ONE_MAP[:2]).backward()
     touched = edges.grad.abs().sum(dim=1) > 0
     assert touched.equal(owner >= 0)
 
@@ -136,12 +142,40 @@ def test_each_of_two_people_side_by_side_owns_the_cell_of_its_centre() -> None:
     """Even where the other's Gaussian reaches it and the other is smaller, hidden in part or a child."""
     adult, hidden, child = [80.0, 40, 94, 88], [86.0, 42, 97, 86], [78.0, 54, 88, 86]
     boxes, labels = torch.tensor([[adult, hidden, child]]), torch.tensor([[0, 0, 0]])
-    heatmap, owner, weight = center_targets(boxes, labels, 1, (32, 48), 4)
+    heatmap, owner, weight = center_targets(boxes, labels, (32, 48), 4, ONE_MAP[:1])
+    owner, weight = owner[:, 0], weight[:, 0]
     for index, (left, top, right, bottom) in enumerate((adult, hidden, child)):
         row, column = int((top + bottom) / 8), int((left + right) / 8)
         assert heatmap[0, 0, row, column] == 1
         assert owner[0, row, column] == index
         assert float(weight[owner == index].sum()) == pytest.approx(1.0)
+
+
+def test_a_small_object_before_a_large_one_has_a_box_of_its_own_in_the_same_cell() -> None:
+    """A motorcycle parked before a car, with its centre in the cell of the car's: one map could give only one box."""
+    car, motorcycle = [20.0, 20, 100, 80], [52.0, 30, 70, 72]
+    boxes, labels, box_map = torch.tensor([[car, motorcycle]]), torch.tensor([[0, 1]]), torch.tensor([0, 1])
+    heatmap, owner, weight = center_targets(boxes, labels, (32, 48), 4, box_map)
+    row, column = 50 // 4, 60 // 4
+    assert heatmap[0, :, row, column].tolist() == [1, 1]
+    assert owner[0, :, row, column].tolist() == [0, 1]
+    for index in (0, 1):
+        assert owner[0, index].unique().tolist() == [-1, index]
+        assert float(weight[0, index].sum()) == pytest.approx(1.0)
+    edges = torch.zeros(1, 2, 4, 32, 48)
+    for index, box in enumerate(boxes[0]):
+        for y, x in (owner[0, index] >= 0).nonzero().tolist():
+            cx, cy = (x + 0.5) * 4, (y + 0.5) * 4
+            distances = torch.tensor([cx - box[0], cy - box[1], box[2] - cx, box[3] - cy])
+            edges[0, index, :, y, x] = torch.log(distances.clamp(min=1e-3) / 4)
+    outputs = {"heatmap": torch.logit(heatmap.clamp(1e-4, 1 - 1e-4)), "box": edges.flatten(1, 2)}
+    loss = center_loss(outputs, boxes, labels, torch.tensor([True]), 4, box_map)
+    assert float(loss - heatmap_focal(outputs["heatmap"], heatmap)) < 0.01
+    decoded = CenterHead(8, 2, top_k=2, box_groups=[[1]]).decode(outputs, (128, 192))
+    order = decoded["labels"][0].argsort()
+    assert torch.allclose(decoded["boxes"][0, order], boxes[0], atol=1e-3)
+    shared = CenterHead(8, 2, top_k=2).decode({**outputs, "box": outputs["box"][:, :4]}, (128, 192))
+    assert torch.allclose(shared["boxes"][0], boxes[0, :1].expand(2, 4), atol=1e-3)
 
 
 def test_focal_loss_equals_its_formula() -> None:
@@ -155,17 +189,18 @@ def test_focal_loss_equals_its_formula() -> None:
 def test_images_without_box_labels_are_skipped() -> None:
     outputs = {"heatmap": torch.randn(2, 2, 8, 8, requires_grad=True), "box": torch.randn(2, 4, 8, 8)}
     boxes, labels = torch.tensor([[[4.0, 4, 20, 20]]] * 2), torch.tensor([[0], [0]])
-    loss = center_loss(outputs, boxes, labels, torch.tensor([True, False]), 4)
+    loss = center_loss(outputs, boxes, labels, torch.tensor([True, False]), 4, ONE_MAP[:2])
     loss.backward()
     gradient = outputs["heatmap"].grad
     assert gradient[0].any()
     assert not gradient[1].any()
-    assert float(center_loss(outputs, boxes, labels, torch.tensor([False, False]), 4)) == 0
+    assert float(center_loss(outputs, boxes, labels, torch.tensor([False, False]), 4, ONE_MAP[:2])) == 0
 
 
 def test_an_image_without_objects_still_teaches_the_background() -> None:
     outputs = {"heatmap": torch.zeros(1, 2, 8, 8, requires_grad=True), "box": torch.zeros(1, 4, 8, 8)}
-    loss = center_loss(outputs, torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.int64), torch.tensor([True]), 4)
+    none = torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.int64)
+    loss = center_loss(outputs, *none, torch.tensor([True]), 4, ONE_MAP[:2])
     loss.backward()
     assert float(loss) > 0
     assert (outputs["heatmap"].grad > 0).all()

@@ -6,6 +6,7 @@ Paper: Objects as Points - arXiv 1904.07850.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,12 +27,18 @@ class CenterHead(nn.Module):
         level: stride of the map that it reads; one centre fits in each of its cells.
         top_k: number of boxes that :meth:`decode` returns.
         refinements: number of :class:`Refinement` before that convolution.
+        box_groups: classes whose boxes come from a map of their own, a list for each such map; the other classes share
+            the first map. A motorcycle before a car has its centre where the car has its own, and one map gives one
+            box there. Groups of classes are those of CenterPoint (arXiv 2006.11275), there with a head for each.
 
     Shape:
         - input: ``(B, in_channels, h, w)``
-        - output: ``{"heatmap": (B, num_classes, h, w) logits, "box": (B, 4, h, w)}``. The box channels are
-          the distances left, top, right, bottom from the cell centre to the edges, in input pixels, as
+        - output: ``{"heatmap": (B, num_classes, h, w) logits, "box": (B, 4 * maps, h, w)}``. Four channels of a map
+          are the distances left, top, right, bottom from the cell centre to the edges, in input pixels, as
           ``level * exp(value)``.
+
+    Attributes:
+        box_map: ``(num_classes,)`` int64, the map that a class has its boxes from.
 
     The regression is of four edge distances (FCOS, arXiv 1904.01355) rather than size and offset: one map
     serves both, and a box cut off by the image border keeps its visible edges.
@@ -45,6 +52,7 @@ class CenterHead(nn.Module):
         level: int = 4,
         top_k: int = 100,
         refinements: int = 0,
+        box_groups: Sequence[Sequence[int]] = (),
     ) -> None:
         super().__init__()
         self.level = level
@@ -53,9 +61,15 @@ class CenterHead(nn.Module):
         self.refine = nn.Sequential(*(Refinement(in_channels) for _ in range(refinements)))
         self.conv = ConvNormAct(in_channels, hidden_channels)
         self.heatmap = nn.Conv2d(hidden_channels, num_classes, 1)
-        self.box = nn.Conv2d(hidden_channels, 4, 1)
+        self.box = nn.Conv2d(hidden_channels, 4 * (1 + len(box_groups)), 1)
+        box_map = torch.zeros(num_classes, dtype=torch.int64)
+        for number, group in enumerate(box_groups, start=1):
+            box_map[list(group)] = number
+        self.register_buffer("box_map", box_map, persistent=False)
         nn.init.constant_(self.heatmap.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
         nn.init.constant_(self.box.bias, math.log(2.0))  # type: ignore[arg-type]
+
+    box_map: Tensor
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         x = self.conv(self.refine(x))
@@ -81,8 +95,10 @@ class CenterHead(nn.Module):
         cell = index - labels * (height * width)
         row = cell // width
         column = cell - row * width
-        edges = outputs["box"].float().flatten(2)  # (B, 4, h * w)
-        edges = edges.gather(2, cell[:, None].expand(-1, 4, -1))  # (B, 4, K)
+        edges = outputs["box"].float().flatten(2).unflatten(1, (-1, 4))  # (B, maps, 4, h * w)
+        edges = edges.transpose(1, 2).flatten(2)  # (B, 4, maps * h * w)
+        place = self.box_map[labels] * (height * width) + cell
+        edges = edges.gather(2, place[:, None].expand(-1, 4, -1))  # (B, 4, K)
         left, above, right, below = (self.level * edges.clamp(max=8.0).exp()).unbind(1)
         x, y = (column + 0.5) * self.level, (row + 0.5) * self.level
         boxes = torch.stack(

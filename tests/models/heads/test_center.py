@@ -8,7 +8,10 @@ from perception.errors import InputError
 from perception.models.checkpoint import load_matching
 from perception.models.heads.center import CenterHead
 from perception.models.zoo import create_model
+from perception.taxonomy import get_label_set
 from tests.tiny_zoo import SLIM
+
+CLASSES = get_label_set("road_scene").detection
 
 
 def _model(**options: object):
@@ -63,6 +66,34 @@ def test_norms_per_scale_of_a_pyramid_of_its_own_start_from_the_plain_shared_one
     fresh = load_matching(ladder, plain.state_dict())[1]
     assert fresh
     assert all("refine" in key for key in fresh)
+
+
+def test_further_maps_of_boxes_start_from_the_only_one() -> None:
+    options = {"detection_options": {"box_groups": [["pedestrian"], ["motorcycle", "bicycle"]]}}
+    plain, model = _model(), _model(**options)
+    head = model.heads["detection"]
+    assert head.box_map.tolist() == [{"pedestrian": 1, "motorcycle": 2, "bicycle": 2}.get(name, 0) for name in CLASSES]
+    assert load_matching(model, plain.state_dict())[1] == []
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        outputs = model(image)
+        assert outputs["detection"]["box"].shape == (1, 12, 16, 24)
+        before, after = plain.decode(plain(image)), model.decode(outputs)
+    for name in ("boxes", "scores", "labels"):
+        assert torch.equal(before[name], after[name])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([["person"]], "'person' is no box class of label set road_scene; use car, "),
+        ([["bicycle"], ["bicycle"]], "must name each class once"),
+        ([[]], "at least one a group"),
+    ],
+)
+def test_groups_of_boxes_must_be_box_classes(groups: list, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _model(detection_options={"box_groups": groups})
 
 
 @pytest.mark.parametrize(("options", "changes"), [({"detection_pyramid": True}, False), ({}, True)])
