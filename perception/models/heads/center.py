@@ -95,11 +95,11 @@ class CenterHead(nn.Module):
         cell = index - labels * (height * width)
         row = cell // width
         column = cell - row * width
-        edges = outputs["box"].float().flatten(2).unflatten(1, (-1, 4))  # (B, maps, 4, h * w)
-        edges = edges.transpose(1, 2).flatten(2)  # (B, 4, maps * h * w)
-        place = self.box_map[labels] * (height * width) + cell
-        edges = edges.gather(2, place[:, None].expand(-1, 4, -1))  # (B, 4, K)
-        left, above, right, below = (self.level * edges.clamp(max=8.0).exp()).unbind(1)
+        edges = outputs["box"].float().flatten(1)  # (B, 4 * maps * h * w), of which only the peaks' are read
+        channel = 4 * self.box_map[labels][..., None] + torch.arange(4, device=labels.device)  # (B, K, 4)
+        place = channel * (height * width) + cell[..., None]
+        edges = edges.gather(1, place.flatten(1)).unflatten(1, (-1, 4))  # (B, K, 4)
+        left, above, right, below = (self.level * edges.clamp(max=8.0).exp()).unbind(2)
         x, y = (column + 0.5) * self.level, (row + 0.5) * self.level
         boxes = torch.stack(
             [
