@@ -214,6 +214,8 @@ class MultiTaskModel(PerceptionModel):
 def _box_groups(groups: Sequence[Sequence[str]], label_set: LabelSet) -> list[list[int]]:
     """Numbers of the classes that share a map of boxes, from their names."""
     names = list(label_set.detection)
+    if any(isinstance(group, str) for group in groups):
+        raise InputError(f"box_groups {list(groups)} must be a list of lists of classes, as [[pedestrian, bicycle]]")
     named = [name for group in groups for name in group]
     unknown = [name for name in named if name not in names]
     if unknown:

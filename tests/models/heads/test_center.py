@@ -89,6 +89,7 @@ def test_further_maps_of_boxes_start_from_the_only_one() -> None:
         ([["person"]], "'person' is no box class of label set road_scene; use car, "),
         ([["bicycle"], ["bicycle"]], "must name each class once"),
         ([[]], "at least one a group"),
+        (["pedestrian", "bicycle"], "must be a list of lists of classes"),
     ],
 )
 def test_groups_of_boxes_must_be_box_classes(groups: list, message: str) -> None:
