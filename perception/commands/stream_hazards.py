@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.commands.stream_drives import Drive
 from perception.geometry.camera import rays
-from perception.geometry.frames import inverse, yaw_rotation
+from perception.geometry.frames import inverse, transform, yaw_rotation
 from perception.metrics.recall import at_required_range, countable, found
 from perception.runtime.plan import Plan
 from perception.runtime.resolution import Latencies
@@ -128,9 +128,7 @@ class Motion:
 
     def _pose(self, time_s: float) -> np.ndarray:
         x, y, heading = (np.interp(time_s, self._times, values) for values in self._track)
-        pose = np.eye(4)
-        pose[:3, :3], pose[:2, 3] = yaw_rotation(heading), (x, y)
-        return pose
+        return transform(np.array([x, y, 0.0]), yaw_rotation(heading))
 
 
 def supported_mps(stopping: StoppingModel, latencies: Latencies, plan: Plan, seen_m: float) -> float:
